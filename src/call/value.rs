@@ -1,0 +1,319 @@
+//! The values that a call is made of: identifiers, states, modes.
+//!
+//! Enumerations have a number (on every public surface that shows numbers) and a word (in the
+//! database and in `inspect`). A number that this build does not know becomes `Unknown`: it is
+//! kept, never an error, and in `Unknown` nothing is allowed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// Milliseconds of the server's clock since 1970 in UTC. An absent time is 0.
+pub type Millis = i64;
+
+/// Most bytes of a user id.
+pub const USER_ID_BYTES_MAX: usize = 32;
+/// Most characters of a call id.
+pub const CALL_ID_CHARS_MAX: usize = 32;
+/// Most bytes of a device id.
+pub const DEVICE_ID_BYTES_MAX: usize = 64;
+
+const USER_ID_MARKS: &str = "!#$%&()+-:;<=.>?@[]^_{}|~";
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes text that this build made or that was checked where it came in.
+            pub fn trusted(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, out)
+            }
+        }
+    };
+}
+
+identifier! {
+    /// A user: 1–32 bytes of letters, digits, space and ``!#$%&()+-:;<=.>?@[]^_{}|~``.
+    UserId
+}
+identifier! {
+    /// A call: an opaque string of at most 32 characters. Nothing is concluded from what is in it.
+    CallId
+}
+identifier! {
+    /// A device (one local database) of a user.
+    DeviceId
+}
+identifier! {
+    /// One asking of a command by an app; stays the same however often the command is sent.
+    Op
+}
+
+impl UserId {
+    /// Checks text from outside; the error names the parameter and the value.
+    pub fn parse(parameter: &str, text: &str) -> Result<Self, Error> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == ' ' || USER_ID_MARKS.contains(c);
+        if text.is_empty() || text.len() > USER_ID_BYTES_MAX || !text.chars().all(allowed) {
+            return Err(Error::parameter(
+                parameter,
+                format!(
+                    "{text:?} is not a user id: 1 to {USER_ID_BYTES_MAX} bytes of letters, digits, space and {USER_ID_MARKS}"
+                ),
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl CallId {
+    /// Checks text from outside; the error names the parameter and the value.
+    pub fn parse(parameter: &str, text: &str) -> Result<Self, Error> {
+        if text.is_empty()
+            || text.chars().count() > CALL_ID_CHARS_MAX
+            || text.chars().any(char::is_control)
+        {
+            return Err(Error::parameter(
+                parameter,
+                format!(
+                    "{text:?} is not a call id: 1 to {CALL_ID_CHARS_MAX} characters, none of them a control character"
+                ),
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl DeviceId {
+    /// Checks text from outside; the error names the parameter and the value.
+    pub fn parse(parameter: &str, text: &str) -> Result<Self, Error> {
+        if text.is_empty() || text.len() > DEVICE_ID_BYTES_MAX || text.chars().any(char::is_control)
+        {
+            return Err(Error::parameter(
+                parameter,
+                format!(
+                    "{text:?} is not a device id: 1 to {DEVICE_ID_BYTES_MAX} bytes of plain text"
+                ),
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+macro_rules! enumeration {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal, $word:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "i16", from = "i16")]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Every value, in the order of the declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The number on public surfaces.
+            pub const fn number(self) -> i16 {
+                match self { $(Self::$variant => $number,)+ }
+            }
+
+            /// The word in the database and in `inspect`.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The value of a number; one that this build does not know is `Unknown`.
+            pub const fn from_number(number: i16) -> Self {
+                match number { $($number => Self::$variant,)+ _ => Self::Unknown }
+            }
+
+            /// The value of a word; one that this build does not know is `Unknown`.
+            pub fn from_word(word: &str) -> Self {
+                match word { $($word => Self::$variant,)+ _ => Self::Unknown }
+            }
+        }
+
+        impl From<$name> for i16 {
+            fn from(value: $name) -> i16 {
+                value.number()
+            }
+        }
+
+        impl From<i16> for $name {
+            fn from(number: i16) -> Self {
+                Self::from_number(number)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(self.word())
+            }
+        }
+    };
+}
+
+enumeration! {
+    /// Where a user stands in a call.
+    ///
+    /// ```text
+    ///              ┌────────────────────── invited again ───────────────────────┐
+    ///              v                                                            │
+    /// (invited) Inviting ──> NotYetReceived ──┐                                 │
+    ///              │  └────────> Received <───┘   any of the three is "pending" │
+    ///              │                │                                           │
+    ///              ├─ accept, join ─┴─> Accepted ── quit ──> Quit ──────────────┤
+    ///              ├─ reject ─────────> Rejected ───────────────────────────────┤
+    ///              ├─ cancel ─────────> Cancelled ──────────────────────────────┤
+    ///              └─ deadline ───────> Timeout ────────────────────────────────┘
+    ///
+    /// callJoin leads to Accepted from anywhere, also from outside the call.
+    /// ```
+    UserState {
+        /// A value of a newer build.
+        Unknown = -1, "unknown";
+        /// Asked; no device is known to have the invitation.
+        Inviting = 0, "inviting";
+        /// In the call. The creator is from the start.
+        Accepted = 1, "accepted";
+        /// Declined.
+        Rejected = 2, "rejected";
+        /// The invitation was taken back.
+        Cancelled = 3, "cancelled";
+        /// Reserved by the document that this product implements; never produced.
+        Offline = 4, "offline";
+        /// A device has the invitation on its disk.
+        Received = 5, "received";
+        /// The deadline passed without an answer.
+        Timeout = 6, "timeout";
+        /// Was in the call and left it.
+        Quit = 7, "quit";
+        /// Reserved; never produced.
+        Ended = 8, "ended";
+        /// No device took the invitation within the not-received check.
+        NotYetReceived = 9, "not_yet_received";
+        /// Reserved; never produced.
+        BeCancelled = 10, "be_cancelled";
+    }
+}
+
+impl UserState {
+    /// Asked, and neither answered nor over.
+    pub const fn is_pending(self) -> bool {
+        match self {
+            Self::Inviting | Self::NotYetReceived | Self::Received => true,
+            Self::Unknown
+            | Self::Accepted
+            | Self::Rejected
+            | Self::Cancelled
+            | Self::Offline
+            | Self::Timeout
+            | Self::Quit
+            | Self::Ended
+            | Self::BeCancelled => false,
+        }
+    }
+
+    /// Pending or in the call: takes one of the places that a call has at a time.
+    pub const fn takes_place(self) -> bool {
+        match self {
+            Self::Inviting | Self::NotYetReceived | Self::Received | Self::Accepted => true,
+            Self::Unknown
+            | Self::Rejected
+            | Self::Cancelled
+            | Self::Offline
+            | Self::Timeout
+            | Self::Quit
+            | Self::Ended
+            | Self::BeCancelled => false,
+        }
+    }
+}
+
+enumeration! {
+    /// Whether a call goes on.
+    CallState {
+        /// A value of a newer build.
+        Unknown = -1, "unknown";
+        /// It goes on.
+        Started = 1, "started";
+        /// It is over, and frozen.
+        Ended = 2, "ended";
+    }
+}
+
+enumeration! {
+    /// What kind of call it is.
+    Mode {
+        /// A value of a newer build.
+        Unknown = -1, "unknown";
+        /// Over as soon as nobody is pending any more.
+        General = 0, "general";
+        /// Goes on until it is ended; has callingInvite, callJoin, callQuit and callEnd.
+        Advanced = 1, "advanced";
+    }
+}
+
+enumeration! {
+    /// What ended a call.
+    EndKind {
+        /// A value of a newer build.
+        Unknown = -1, "unknown";
+        /// A general call in which nobody is pending any more.
+        Completed = 1, "completed";
+        /// A whole cancel, by command or by the server.
+        Cancelled = 2, "cancelled";
+        /// callEnd.
+        Ended = 3, "ended";
+        /// The server ended an advanced call that nobody was in, or that all had been gone from.
+        Abandoned = 4, "abandoned";
+        /// The server does not know the call any more (it was restored from a backup).
+        Forgotten = 5, "forgotten";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_words_lead_back() {
+        for state in UserState::ALL {
+            assert_eq!(UserState::from_number(state.number()), *state);
+            assert_eq!(UserState::from_word(state.word()), *state);
+        }
+        assert_eq!(UserState::from_number(77), UserState::Unknown);
+        assert_eq!(Mode::from_word("brand new"), Mode::Unknown);
+    }
+
+    #[test]
+    fn user_ids_are_checked() {
+        assert!(UserId::parse("userID", "Al ice_{1}~").is_ok());
+        for bad in ["", "a'b", "a/b", "a\0b", "a\"b", "ünï", &"x".repeat(33)] {
+            assert!(UserId::parse("userID", bad).is_err(), "{bad:?}");
+        }
+    }
+}
