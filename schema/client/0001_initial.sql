@@ -158,8 +158,9 @@ CREATE VIEW calls_view AS
            CASE end_time_ms WHEN 0 THEN '' ELSE
                strftime('%Y-%m-%dT%H:%M:%fZ', end_time_ms / 1000.0, 'unixepoch') END AS ended,
            coalesce(end_kind, '') AS end_kind,
-           (SELECT group_concat(user_id || ' ' || members.state, ', ' ORDER BY position)
-              FROM members WHERE members.sort_key = calls.sort_key) AS members,
+           (SELECT group_concat(who, ', ')
+              FROM (SELECT user_id || ' ' || members.state AS who FROM members
+                     WHERE members.sort_key = calls.sort_key ORDER BY position)) AS members,
            extended_data, revision
       FROM calls ORDER BY calls.sort_key DESC;
 
