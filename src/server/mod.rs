@@ -1,0 +1,4 @@
+//! The signalling server.
+
+pub mod auth;
+pub mod certificate;
