@@ -52,6 +52,9 @@ pub struct Identity {
 /// where neither exists, a self-signed pair is made for localhost, its two addresses and
 /// `listen_names` (host names or addresses, without a port). `data_dir` is created if missing.
 ///
+/// A client that trusts a made `cert.pem` connects. Of a given certificate that somebody else signed
+/// the copy is only for looking at: its clients trust whoever signed it.
+///
 /// # Errors
 /// [`CertificateError`], which names the file and the way out. Then nothing was overwritten.
 pub fn load_or_create(
