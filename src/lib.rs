@@ -14,6 +14,9 @@
 
 #[doc(hidden)]
 pub mod call;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod error;
 #[doc(hidden)]
 pub mod protocol;
