@@ -1,0 +1,5 @@
+//! The engine: what an app embeds.
+
+pub mod event;
+pub mod json;
+pub mod store;
