@@ -113,15 +113,22 @@ pub struct ConnectionChange {
     pub detail: String,
 }
 
+impl EventKind {
+    /// The event's name on public surfaces.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Call(event) => event.name(),
+            Self::CommandSettled(_) => "commandSettled",
+            Self::ConnectionStateChanged(_) => "connectionStateChanged",
+            Self::TokenWillExpire { .. } => "tokenWillExpire",
+        }
+    }
+}
+
 impl Event {
     /// The event's name on public surfaces.
     pub const fn name(&self) -> &'static str {
-        match &self.kind {
-            EventKind::Call(event) => event.name(),
-            EventKind::CommandSettled(_) => "commandSettled",
-            EventKind::ConnectionStateChanged(_) => "connectionStateChanged",
-            EventKind::TokenWillExpire { .. } => "tokenWillExpire",
-        }
+        self.kind.name()
     }
 
     /// Its fields as JSON, with the product's names.

@@ -280,6 +280,21 @@ impl Tx<'_> {
         )
     }
 
+    /// When the next invitation runs out that rings here and has no own answer on its way.
+    pub fn next_ring_deadline(&self) -> Result<Option<Millis>, Error> {
+        self.run(
+            self.sql
+                .prepare_cached(
+                    "SELECT min(deadline_ms) FROM rings
+                      WHERE closed_at_ms = 0 AND invitation > 0 AND NOT EXISTS (
+                          SELECT 1 FROM commands
+                           WHERE verdict IS NULL AND call_id = rings.call_id
+                             AND command IN ('callAccept', 'callReject', 'callJoin'))",
+                )
+                .and_then(|mut statement| statement.query_row([], |row| row.get(0))),
+        )
+    }
+
     /// Marks missed calls as seen on this device: those named, or all. Gives those marked.
     pub fn mark_seen_here(&self, calls: Option<&[CallId]>) -> Result<usize, Error> {
         const UNSEEN: &str = "missed = 1 AND seen = 0 AND seen_here = 0";

@@ -118,6 +118,16 @@ impl Tx<'_> {
         self.commands("verdict IS NULL ORDER BY n", [])
     }
 
+    /// How many commands have no verdict.
+    pub fn pending_count(&self) -> Result<usize, Error> {
+        let count: i64 = self.run(
+            self.sql
+                .prepare_cached("SELECT count(*) FROM commands WHERE verdict IS NULL")
+                .and_then(|mut statement| statement.query_row([], |row| row.get(0))),
+        )?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
     /// Commands about a call without a verdict, oldest first.
     pub fn pending_commands_of(&self, call: &CallId) -> Result<Vec<StoredCommand>, Error> {
         self.commands(

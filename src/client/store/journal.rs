@@ -14,10 +14,9 @@ impl Tx<'_> {
         &self,
         at: Millis,
         call: &CallId,
-        name: &str,
         event: &EventKind,
     ) -> Result<u64, Error> {
-        let params = json::event_params(event).to_string();
+        let (name, params) = (event.name(), json::event_params(event).to_string());
         self.cached(
             "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, ?, ?)",
             params![at, call.as_str(), name, params],

@@ -138,6 +138,16 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// Whose file it is.
+    pub fn user(&self) -> &UserId {
+        self.user
+    }
+
+    /// The device that the file is.
+    pub fn device(&self) -> &DeviceId {
+        self.device
+    }
+
     fn run<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
         result.map_err(|error| failure(self.path, &error))
     }
