@@ -1,4 +1,4 @@
-//! Placeholder.
+//! Offhook: an engine for call invitations.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -14,6 +14,9 @@
 
 #[doc(hidden)]
 pub mod call;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod error;
 #[doc(hidden)]
 pub mod protocol;

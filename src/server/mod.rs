@@ -1,3 +1,5 @@
 //! The signalling server: sessions, rules with authority, deadlines, presence, feeds.
 
+pub mod auth;
+pub mod certificate;
 pub mod store;

@@ -1,0 +1,5 @@
+//! The command line, one file a subcommand.
+
+pub mod failure;
+pub mod keygen;
+pub mod token;
