@@ -2,4 +2,7 @@
 
 pub mod auth;
 pub mod certificate;
+pub mod core;
+pub mod push;
+pub mod settings;
 pub mod store;
