@@ -1,0 +1,7 @@
+//! The checks, by what they are about.
+
+pub mod calls;
+pub mod devices;
+pub mod due;
+pub mod feed;
+pub mod transactions;
