@@ -101,7 +101,10 @@ impl Push {
             kind,
             call: call.id.clone(),
             caller: call.caller.clone(),
-            inviter: member.inviter.clone().unwrap_or_else(|| call.caller.clone()),
+            inviter: member
+                .inviter
+                .clone()
+                .unwrap_or_else(|| call.caller.clone()),
             mode: call.mode,
             invitation: member.invitation,
             timeout_s: member.timeout_s,

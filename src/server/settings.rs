@@ -193,12 +193,7 @@ where
 }
 
 /// Whether it is the second of two words.
-fn choice(
-    key: &'static str,
-    value: &str,
-    first: &str,
-    second: &str,
-) -> Result<bool, SettingError> {
+fn choice(key: &'static str, value: &str, first: &str, second: &str) -> Result<bool, SettingError> {
     if value == first || value == second {
         return Ok(value == second);
     }
@@ -229,10 +224,17 @@ mod tests {
         ] {
             let mut settings = Settings::default();
             for value in good {
-                assert_eq!(settings.set(&format!("{key}={value}")), Ok(()), "{key}={value}");
+                assert_eq!(
+                    settings.set(&format!("{key}={value}")),
+                    Ok(()),
+                    "{key}={value}"
+                );
             }
             for value in bad {
-                let error = settings.set(&format!("{key}={value}")).unwrap_err().to_string();
+                let error = settings
+                    .set(&format!("{key}={value}"))
+                    .unwrap_err()
+                    .to_string();
                 assert!(error.contains(key) && error.contains(value), "{error}");
             }
         }
@@ -241,8 +243,20 @@ mod tests {
     #[test]
     fn unknown_keys_and_other_forms_are_named() {
         let mut settings = Settings::default();
-        assert!(settings.set("heartbeat").unwrap_err().to_string().contains("heartbeat"));
-        assert!(settings.set("colour=blue").unwrap_err().to_string().contains("colour"));
+        assert!(
+            settings
+                .set("heartbeat")
+                .unwrap_err()
+                .to_string()
+                .contains("heartbeat")
+        );
+        assert!(
+            settings
+                .set("colour=blue")
+                .unwrap_err()
+                .to_string()
+                .contains("colour")
+        );
         assert_eq!(settings, Settings::default());
     }
 

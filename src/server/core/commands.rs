@@ -286,7 +286,10 @@ impl State {
             Error::new(
                 Code::TooManyRequests,
                 "calls",
-                format!("{CALLS_OPEN_MAX} calls are open to {}; answer or leave some", actor.user),
+                format!(
+                    "{CALLS_OPEN_MAX} calls are open to {}; answer or leave some",
+                    actor.user
+                ),
             )
         }))
     }

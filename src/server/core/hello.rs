@@ -366,11 +366,7 @@ impl State {
         }
         let seconds = u32::try_from((expires_at - work.now + 999) / 1_000).unwrap_or(u32::MAX);
         self.timers.set(Timer::Token(conn), expires_at);
-        self.send(
-            work,
-            conn,
-            ToDevice::TokenNotice(TokenNotice { seconds }),
-        );
+        self.send(work, conn, ToDevice::TokenNotice(TokenNotice { seconds }));
         Ok(())
     }
 
@@ -385,7 +381,9 @@ impl State {
             let Some(call) = work.record(&id)? else {
                 continue;
             };
-            let primary = call.member(&user).and_then(|member| member.primary_device());
+            let primary = call
+                .member(&user)
+                .and_then(|member| member.primary_device());
             if call.caller != user || primary != Some(&name) {
                 continue;
             }

@@ -268,12 +268,10 @@ impl Core {
             tracing::warn!(late_ms = mono_ms - wakeup, "stalled; absences count anew");
             self.state.count_absence_anew(now);
         }
-        let gone = gone(&inputs);
+        let facts = Facts::of(&inputs);
         let mut work = Work::new(self.store.as_mut(), now);
         let state = &mut self.state;
-        let done = state
-            .run(&mut work, inputs)
-            .and_then(|()| work.commit());
+        let done = state.run(&mut work, inputs).and_then(|()| work.commit());
         let (effects, wakeup) = match done {
             Ok(()) => (work.effects, state.next_wakeup(now)),
             Err(error @ StoreError::Unknown(_)) => {
@@ -285,7 +283,7 @@ impl Core {
                 tracing::warn!(%error, "a step failed; nothing of it is told");
                 work.roll_back();
                 (
-                    state.recover(work, &gone, &error),
+                    state.recover(work, &facts, &error),
                     Some(now + FAILED_WAIT_MS),
                 )
             }
@@ -296,6 +294,7 @@ impl Core {
 
     /// All that came due while the server was not running, however much; then who is in calls.
     fn catch_up_with_time(&mut self, now: Millis) -> StoreResult<()> {
+        // Each round does DUE_MAX calls for good, so this ends.
         loop {
             let mut work = Work::new(self.store.as_mut(), now);
             self.state.run(&mut work, Vec::new())?;
@@ -307,10 +306,7 @@ impl Core {
         let mut work = Work::new(self.store.as_mut(), now);
         self.state.find_absent(&mut work)?;
         work.roll_back();
-        self.wakeup = self
-            .state
-            .next_wakeup(now)
-            .map(|at| self.clock.mono_of(at));
+        self.wakeup = self.state.next_wakeup(now).map(|at| self.clock.mono_of(at));
         Ok(())
     }
 }
@@ -333,18 +329,29 @@ fn begin(store: &mut dyn Store, epoch: u64, wall_ms: Millis) -> StoreResult<Mill
     Ok(now)
 }
 
-/// The connections that are gone whatever becomes of a step.
-fn gone(inputs: &[Input]) -> Vec<ConnId> {
-    inputs
-        .iter()
-        .filter_map(|input| match input {
-            Input::Disconnected { conn } | Input::Broken { conn, .. } => Some(*conn),
-            Input::Connected { .. }
-            | Input::Frame { .. }
-            | Input::Written { .. }
-            | Input::Shutdown => None,
-        })
-        .collect()
+/// What holds whatever becomes of a step.
+#[derive(Default)]
+struct Facts {
+    gone: BTreeSet<ConnId>,
+    written: BTreeMap<ConnId, usize>,
+}
+
+impl Facts {
+    fn of(inputs: &[Input]) -> Self {
+        let mut facts = Self::default();
+        for input in inputs {
+            match input {
+                Input::Disconnected { conn } | Input::Broken { conn, .. } => {
+                    facts.gone.insert(*conn);
+                }
+                Input::Written { conn, frames } => {
+                    *facts.written.entry(*conn).or_default() += frames;
+                }
+                Input::Connected { .. } | Input::Frame { .. } | Input::Shutdown => {}
+            }
+        }
+        facts
+    }
 }
 
 impl State {
@@ -365,9 +372,14 @@ impl State {
             return Ok(());
         }
         let now = work.now;
-        for call in work.read()?.due(now, DUE_MAX)? {
-            tracing::debug!(%call, "due");
-            work.record(&call)?;
+        for id in work.read()?.due(now, DUE_MAX)? {
+            tracing::debug!(call = %id, "due");
+            let call = work.record(&id)?;
+            if let Some(call) = call.filter(|_| !work.has_changed(&id)) {
+                // The store would say so again and again; writing it again sets its time right.
+                tracing::error!(call = %id, "a call was due to which time does nothing");
+                work.write()?.put_call(Some(&call), &call)?;
+            }
         }
         Ok(())
     }
@@ -586,8 +598,12 @@ impl State {
 
     /// After a step that failed: everything is as it was before, but for who is gone; and those
     /// who waited for an answer are told to ask again.
-    fn recover(&mut self, work: Work<'_>, gone: &[ConnId], error: &StoreError) -> Vec<Effect> {
-        self.sessions.extend(work.before);
+    fn recover(&mut self, work: Work<'_>, facts: &Facts, error: &StoreError) -> Vec<Effect> {
+        for (conn, mut session) in work.before {
+            let written = facts.written.get(&conn).copied().unwrap_or(0);
+            session.queued = session.queued.saturating_sub(written);
+            self.sessions.insert(conn, session);
+        }
         let mut effects = Vec::new();
         let refusal = Error::new(
             Code::ServerOverloaded,
@@ -595,12 +611,15 @@ impl State {
             format!("the server could not store it: {error}; try again later"),
         );
         for (conn, asked) in work.asked {
-            if gone.contains(&conn) || !self.sessions.contains_key(&conn) {
+            if facts.gone.contains(&conn) || !self.sessions.contains_key(&conn) {
                 continue;
             }
             match asked {
                 Asked::Commands(number) => {
                     let stopped = self.stop_line(conn, number);
+                    if let Some(session) = self.sessions.get_mut(&conn) {
+                        session.queued += 1;
+                    }
                     let frame = ToDevice::Retry(Retry {
                         number: stopped,
                         after_ms: u32::try_from(FAILED_WAIT_MS).unwrap_or(u32::MAX),
@@ -635,7 +654,7 @@ impl State {
                 }
             }
         }
-        for conn in gone {
+        for conn in &facts.gone {
             self.sessions.remove(conn);
         }
         self.rebuild(work.now);

@@ -108,8 +108,7 @@ impl State {
             .settings
             .offline_after_ms()
             .min(self.settings.abandoned_after_ms());
-        self.timers
-            .set(Timer::Absent(user.clone()), since + first);
+        self.timers.set(Timer::Absent(user.clone()), since + first);
         self.absent.insert(user, since);
     }
 

@@ -160,6 +160,11 @@ impl<'s> Work<'s> {
         Ok(())
     }
 
+    /// Whether the call was changed in this step.
+    pub(super) fn has_changed(&self, id: &CallId) -> bool {
+        self.changed.contains_key(id)
+    }
+
     /// The changed calls with whose feeds they go to; each is given once.
     pub(super) fn take_changed(&mut self) -> BTreeMap<CallId, BTreeSet<UserId>> {
         std::mem::take(&mut self.changed)
