@@ -2,6 +2,7 @@
 
 pub mod failure;
 pub mod keygen;
+pub mod rpc;
 pub mod serve;
 pub mod token;
 
@@ -12,6 +13,8 @@ use self::failure::Failure;
 pub enum Command {
     /// The signalling server.
     Serve(serve::Args),
+    /// An engine that another program drives, over stdin and stdout.
+    Rpc(rpc::Args),
     /// A token for a user.
     Token(token::Args),
     /// A key pair for tokens.
@@ -26,6 +29,7 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => serve::run(args),
+            Self::Rpc(args) => rpc::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),
         }

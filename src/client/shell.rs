@@ -29,6 +29,9 @@ use crate::error::{Code, Error};
 const INPUTS_MAX: usize = 1_024;
 /// The core looks at the clock at least this often: the thread's own timer does not count sleep.
 const WAKE_MAX: Duration = Duration::from_secs(10);
+/// How long the end waits for the connection to be closed in good order: the process may end right
+/// after it. A little more than the link gives itself.
+const LINK_ENDS_WITHIN: Duration = Duration::from_millis(1_500);
 /// Inputs taken before effects are carried out and timers looked at.
 const INPUTS_AT_ONCE: usize = 64;
 
@@ -113,6 +116,8 @@ struct Running {
     config: Config,
     user: UserId,
     link: QuicLink,
+    /// Breaks when the link's thread has ended.
+    link_lives: Receiver<()>,
     shared: Arc<Shared>,
     waiters: BTreeMap<Op, Waiter>,
     renewing: Option<oneshot::Sender<Result<(), Error>>>,
@@ -120,15 +125,19 @@ struct Running {
 }
 
 impl Shell {
-    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>), Error> {
+    /// Starts the core's thread; the stream that it gives begins before anything is told.
+    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
         let (inputs, receiver) = sync_channel(INPUTS_MAX);
         let from_link = inputs.clone();
+        let (lives, link_lives) = sync_channel(0);
         let mut link_config = LinkConfig::new(config.server.clone(), config.roots.clone());
         link_config.server_name.clone_from(&config.server_name);
         let link = QuicLink::start(
             link_config,
             Box::new(move |event| {
+                // Goes with the link's thread, and tells of its end by that.
+                let _: &SyncSender<()> = &lives;
                 // Blocking holds the server back while the core is busy.
                 let _ = from_link.send(Input::Link(event));
             }),
@@ -143,11 +152,13 @@ impl Shell {
             config,
             user,
             link,
+            link_lives,
             shared: shared.clone(),
             waiters: BTreeMap::new(),
             renewing: None,
             logging_out: None,
         };
+        let events = shared.subscribe();
         let thread = std::thread::Builder::new()
             .name("offhook-core".into())
             .spawn(move || running.run(&receiver))
@@ -168,6 +179,7 @@ impl Shell {
                 _last: Arc::new(last),
             },
             shared,
+            events,
         ))
     }
 
@@ -402,6 +414,8 @@ impl Running {
     fn stop(mut self, done: Option<oneshot::Sender<Result<(), Error>>>) {
         let closed = self.pause(Instant::now() + WAKE_MAX);
         self.link.command(LinkCommand::Shutdown);
+        // Nothing is ever sent: it ends with the thread, or in time.
+        let _ = self.link_lives.recv_timeout(LINK_ENDS_WITHIN);
         self.shared.subscribers.close();
         if let Some(done) = done {
             let _ = done.send(closed);
