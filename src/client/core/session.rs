@@ -30,6 +30,9 @@ const LOGOUT_TIMEOUT_MS: i64 = 5_000;
 const HEARTBEAT_IDLE_MS: i64 = 25_000;
 /// How often it is heard while something is, unless the server says otherwise.
 const HEARTBEAT_MS_DEFAULT: i64 = 10_000;
+/// How often the file notes when the server was heard: a device that only lies there does not
+/// write with every heartbeat.
+const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;
 /// After that many verdicts the server is told at once that it may forget them.
 const VERDICTS_UNACKNOWLEDGED_MAX: u32 = 16;
 /// After so many unanswered attempts in a row, UDP is likely to be blocked.
@@ -90,6 +93,7 @@ pub(super) struct Session {
     last_sent: i64,
     ping_sent: Option<i64>,
     logout_until: Option<i64>,
+    heard_noted: i64,
 }
 
 impl Session {
@@ -113,6 +117,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            heard_noted: 0,
         }
     }
 
@@ -447,6 +452,7 @@ impl Core {
             Ok(work.tx.unsettled_commands()?.len())
         })?;
         self.session.in_flight = unsettled;
+        self.session.heard_noted = now.mono_ms;
         self.session.phase = Phase::Online {
             open_done: false,
             history_done: false,
@@ -551,6 +557,10 @@ impl Core {
             server_sent_ms: pong.sent_at,
             received_mono_ms: now.mono_ms,
         });
+        if now.mono_ms < self.session.heard_noted + HEARD_NOTED_EVERY_MS {
+            return Ok(());
+        }
+        self.session.heard_noted = now.mono_ms;
         let offset = self.clock.wall_offset(now);
         self.write(now, |work| {
             work.tx.set_heard(work.now)?;
