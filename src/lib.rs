@@ -18,6 +18,9 @@ pub mod call;
 #[doc(hidden)]
 pub mod cli;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod inspect;
 #[doc(hidden)]
 pub mod protocol;
 #[cfg(feature = "server")]
