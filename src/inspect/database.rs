@@ -60,6 +60,9 @@ pub struct Database {
 impl Database {
     /// Opens a file, and sees whether it is a database of the engine.
     ///
+    /// Not for a process in which an app has the same file open: on Unix the locks of a process on
+    /// a file are gone as soon as it closes any handle of that file, and this closes some.
+    ///
     /// # Errors
     /// There is no such file, it cannot be read, is empty, damaged, or something else.
     pub fn open(path: &Path) -> Result<Self, Error> {

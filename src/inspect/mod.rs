@@ -10,6 +10,7 @@ mod database;
 mod error;
 mod model;
 mod queries;
+mod rows;
 mod table;
 pub mod text;
 

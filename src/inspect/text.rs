@@ -1,7 +1,6 @@
 //! The documents as text for people. Times in UTC.
 
 use chrono::DateTime;
-use serde_json::Value;
 
 use super::model::{
     Call, CallDetails, CallPage, Command, Entry, Member, Pending, Ring, Story, Timeline,
@@ -282,9 +281,10 @@ fn command_row(command: &Command) -> [String; 10] {
         (Some(verdict), 0) => verdict.to_owned(),
         (Some(verdict), code) => format!("{verdict} {code}"),
     };
-    let outcome = match &command.result {
-        Value::Null => or_none(command.last_error.as_deref()),
-        result => result.to_string(),
+    let outcome = if command.result.is_null() {
+        or_none(command.last_error.as_deref())
+    } else {
+        command.result.to_string()
     };
     [
         iso(command.queued_at_ms),
@@ -323,10 +323,12 @@ fn short_entry_row(entry: &Entry) -> [String; 6] {
 /// The detail of an entry, and how late this device learned of it where that was late.
 fn detail(entry: &Entry) -> String {
     let mut parts = Vec::new();
-    match &entry.detail {
-        Value::String(text) if text.is_empty() => {}
-        Value::String(text) => parts.push(text.clone()),
-        json => parts.push(json.to_string()),
+    let said = match entry.detail.as_str() {
+        Some(text) => text.to_owned(),
+        None => entry.detail.to_string(),
+    };
+    if !said.is_empty() {
+        parts.push(said);
     }
     let late_ms = entry.learned_ms.saturating_sub(entry.at_ms);
     if entry.learned_ms != 0 && late_ms >= LATE_MS {
