@@ -26,6 +26,9 @@ pub mod cli;
 #[doc(hidden)]
 pub mod client;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod inspect;
 #[doc(hidden)]
 pub mod protocol;
 #[cfg(feature = "server")]

@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use offhook::cli::{keygen, token};
+use offhook::cli::{inspect, keygen, token};
 
 /// Call invitations that survive a bad network.
 #[derive(Parser)]
@@ -10,12 +10,14 @@ use offhook::cli::{keygen, token};
 enum Command {
     Token(token::Args),
     Keygen(keygen::Args),
+    Inspect(inspect::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Token(args) => token::run(args),
         Command::Keygen(args) => keygen::run(args),
+        Command::Inspect(args) => inspect::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
