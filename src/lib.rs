@@ -17,6 +17,9 @@ pub mod call;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod client;
 mod error;
 #[doc(hidden)]
 pub mod protocol;

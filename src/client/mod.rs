@@ -1,0 +1,6 @@
+//! The engine that an app embeds.
+
+pub mod clock;
+pub mod link;
+pub mod roots;
+pub mod transport;
