@@ -16,7 +16,7 @@ use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, TO_SERVER_BYTES_MAX, ToServer, enc
 
 /// Most bytes of frames that wait to be written; as many again may be with the writer. Room for all
 /// that a device says at once after a reconnect: every command under way, each as long as a frame can
-/// be, and [`OTHER_FRAMES_MAX`] more. A connection that is behind by more is better given up.
+/// be, and `OTHER_FRAMES_MAX` more. A connection that is behind by more is better given up.
 pub const OUTBOX_BYTES_MAX: usize =
     (COMMANDS_IN_FLIGHT_MAX + OTHER_FRAMES_MAX) * (TO_SERVER_BYTES_MAX + 4);
 /// The longest frames that fit beside the commands: a hello, a token, and some thousand receipts.
