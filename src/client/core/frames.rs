@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    pub(super) fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
+    fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
         self.clock.sample(Exchange {
             sent_mono_ms: welcome.hello_sent_at,
             server_received_ms: welcome.server_time,
@@ -89,7 +89,7 @@ impl Core {
         self.send_seen()
     }
 
-    pub(super) fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
+    fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let why = error.to_string();
         if [Code::TokenExpired, Code::TokenInvalid].contains(&error.code) {
             self.session.error = Some(why.clone());
@@ -108,7 +108,7 @@ impl Core {
 
     /// This file is a copy of another, or older than it was: it goes on under another name. What
     /// was under way may or may not have had an effect, and is given up.
-    pub(super) fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
+    fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.write(now, |work| {
             for command in work.tx.pending_commands()? {
@@ -128,7 +128,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn handle_feed(&mut self, now: Now, feed: Feed) -> Result<(), Error> {
+    fn handle_feed(&mut self, now: Now, feed: Feed) -> Result<(), Error> {
         let Phase::Online {
             open_done,
             history_done,
@@ -166,7 +166,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn handle_goodbye(&mut self, now: Now, goodbye: &Goodbye) {
+    fn handle_goodbye(&mut self, now: Now, goodbye: &Goodbye) {
         match goodbye.reason {
             ClosingReason::KickedOut => {
                 self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);

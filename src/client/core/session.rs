@@ -60,15 +60,15 @@ pub struct LinkStatus {
 /// The state of the conversation.
 pub(super) struct Session {
     pub(super) phase: Phase,
-    pub(super) attempt: u64,
+    attempt: u64,
     pub(super) epoch: u64,
-    pub(super) network: bool,
+    network: bool,
     pub(super) failures: u32,
     pub(super) handshake_timeouts: u32,
     pub(super) was_connected: bool,
-    pub(super) state: ConnectionState,
-    pub(super) cause: ConnectionCause,
-    pub(super) since: i64,
+    state: ConnectionState,
+    cause: ConnectionCause,
+    since: i64,
     pub(super) error: Option<String>,
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
@@ -77,7 +77,7 @@ pub(super) struct Session {
     pub(super) line_held: Option<(u64, i64)>,
     pub(super) last_sent: i64,
     pub(super) ping_sent: Option<i64>,
-    pub(super) logout_until: Option<i64>,
+    logout_until: Option<i64>,
     pub(super) heard_noted: i64,
 }
 
@@ -319,7 +319,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn connect(&mut self) {
+    fn connect(&mut self) {
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
         let attempt = self.session.attempt;
@@ -327,7 +327,7 @@ impl Core {
             .push_back(Effect::Link(LinkCommand::Connect { attempt }));
     }
 
-    pub(super) fn greet(&mut self, now: Now) -> Result<(), Error> {
+    fn greet(&mut self, now: Now) -> Result<(), Error> {
         let hello = self.store.transact(|tx| {
             Ok(Hello {
                 version_min: VERSION_MIN,
@@ -357,7 +357,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn link_down(&mut self, now: Now, why: &LinkDown) {
+    fn link_down(&mut self, now: Now, why: &LinkDown) {
         self.leave_online();
         if self.session.phase == Phase::Off {
             return;
@@ -379,7 +379,7 @@ impl Core {
     }
 
     /// Full jitter: anything between nothing and a ceiling that doubles.
-    pub(super) fn backoff(&mut self) -> i64 {
+    fn backoff(&mut self) -> i64 {
         let doublings = self.session.failures.min(16);
         self.session.failures = self.session.failures.saturating_add(1);
         let ceiling = (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS);
@@ -415,7 +415,7 @@ impl Core {
     }
 
     /// What holds only while online ends. What was held back is on disk, so it may be heard.
-    pub(super) fn leave_online(&mut self) {
+    fn leave_online(&mut self) {
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
