@@ -86,7 +86,9 @@ impl Core {
         self.held = Some(Vec::new());
         self.resend(now, welcome.last_number + 1)?;
         self.pump(now)?;
-        self.send_seen()
+        self.send_seen()?;
+        self.say_logout();
+        Ok(())
     }
 
     fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {

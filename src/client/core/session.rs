@@ -252,11 +252,18 @@ impl Core {
 
     /// The user logs out on this device: told to the server, and no connection is wanted then.
     pub fn logout(&mut self, now: Now) {
-        if self.session.is_online() {
-            self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
-            self.send(ToServer::Logout);
-        } else {
+        if self.session.phase == Phase::Off || !self.session.network {
             self.logged_out(now);
+            return;
+        }
+        self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
+        self.say_logout();
+    }
+
+    /// Tells the server of a logout that is under way, now or as soon as it is there.
+    pub(super) fn say_logout(&mut self) {
+        if self.session.is_online() && self.session.logout_until.is_some() {
+            self.send(ToServer::Logout);
         }
     }
 
