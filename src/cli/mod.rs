@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 pub mod failure;
+pub mod inspect;
 pub mod keygen;
 pub mod rpc;
 pub mod serve;
@@ -15,6 +16,8 @@ pub enum Command {
     Serve(serve::Args),
     /// An engine that another program drives, over stdin and stdout.
     Rpc(rpc::Args),
+    /// Looks into a local database, without touching it.
+    Inspect(inspect::Args),
     /// A token for a user.
     Token(token::Args),
     /// A key pair for tokens.
@@ -30,6 +33,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args),
             Self::Rpc(args) => rpc::run(args),
+            Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),
         }
