@@ -187,6 +187,10 @@ impl Session {
     /// The stream broke off because too much happened at once: on with a new one, after what the
     /// journal has meanwhile.
     async fn catch_up(&mut self) -> Result<(), Unheard> {
+        tracing::info!(
+            position = self.position,
+            "fell behind the events; reading on in the journal"
+        );
         self.events = self.engine.events();
         loop {
             // A paused engine cannot be read; what it journaled before comes by eventsSince.
