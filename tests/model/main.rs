@@ -3,7 +3,14 @@
 //! a small call can reach.
 
 mod cancels;
+mod catching_up;
+mod endings;
+mod hears;
+mod invitations;
 mod matrix;
 mod matrix_tables;
 mod order;
+mod participation;
+mod scene;
+mod time;
 mod world;
