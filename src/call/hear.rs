@@ -301,6 +301,10 @@ impl Compared<'_> {
             return None;
         }
         shown.ringing = false;
+        if self.me.state == UserState::Accepted && self.primary_here() {
+            // Its own accept or join closed it, however the invitation had ended until then.
+            return None;
+        }
         let closing = self.me.closing(shown.rung);
         let state = closing.map_or(UserState::Unknown, |closing| closing.state);
         match state {

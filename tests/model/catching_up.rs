@@ -393,3 +393,16 @@ fn whoever_left_hears_nothing_on_coming_back() {
     }
     assert_eq!(scene.state("bob"), UserState::Quit);
 }
+
+#[test]
+fn a_device_that_comes_in_late_is_not_told_that_its_ring_is_over() {
+    let mut scene = ringing();
+    scene.after(90_000);
+    scene.world.must("bob2", join());
+    assert_eq!(scene.connect("bob2"), ["changed bob=accepted cid=timeout"]);
+
+    let mut scene = ringing();
+    scene.act("bob1", reject());
+    scene.world.must("bob2", join());
+    assert_eq!(scene.connect("bob2"), ["changed bob=accepted"]);
+}
