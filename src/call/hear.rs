@@ -158,12 +158,17 @@ impl Compared<'_> {
         self.after.ending.as_ref()
     }
 
-    /// Made by this user. Live only: on catching up it is no news.
+    /// Made by this user. Live only: on catching up it is no news, and no more is a call of another
+    /// device's that is over already.
     fn created(&self, shown: &mut Shown) -> Option<CallEvent> {
         if self.before.is_some() || !self.viewer.live || !self.is_creator() {
             return None;
         }
-        shown.dialling = !self.primary_here() && self.after.is_started();
+        shown.dialling = !self.primary_here();
+        if shown.dialling && !self.after.is_started() {
+            shown.dialling = false;
+            return None;
+        }
         Some(CallEvent::Created {
             call_id: self.after.id.clone(),
             mode: self.after.mode,

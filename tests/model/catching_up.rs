@@ -102,6 +102,16 @@ fn answered_elsewhere_and_then_more() {
 
     let mut scene = ringing();
     scene.act("bob1", accept());
+    scene.act("cid1", accept());
+    scene.act("bob3", join());
+    assert_eq!(
+        scene.connect("bob2"),
+        ["changed bob=accepted", "elsewhere accepted bob1"],
+        "nor where the call has moved since"
+    );
+
+    let mut scene = ringing();
+    scene.act("bob1", accept());
     scene.act("bob1", quit());
     assert_eq!(scene.connect("bob2"), ["elsewhere accepted bob1"]);
 
@@ -405,4 +415,52 @@ fn a_device_that_comes_in_late_is_not_told_that_its_ring_is_over() {
     scene.act("bob1", reject());
     scene.world.must("bob2", join());
     assert_eq!(scene.connect("bob2"), ["changed bob=accepted"]);
+}
+
+#[test]
+fn one_is_cancelled_and_then_the_rest() {
+    let mut scene = Scene::ringing(Mode::Advanced, &["bob", "cid"]);
+    scene.disconnect(&["ann1"]);
+    scene.act("ann2", cancel(&["bob"]));
+    scene.act("ann2", cancel(&[]));
+    assert_eq!(
+        scene.connect("ann1"),
+        ["changed bob=cancelled", "cancelled, invited by ann: sorry"]
+    );
+}
+
+#[test]
+fn a_call_that_was_over_before_it_was_heard_of() {
+    for command in [cancel(&[]), end()] {
+        let mut scene = Scene::of(World::ringing(Mode::Advanced, &["bob"]), &["bob"]);
+        scene.world.must("ann1", command);
+        let found = scene.hear_all(true);
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["ann1"], "only where it was made: {found:?}");
+    }
+    // Answered at once: what opens closes.
+    let mut scene = Scene::of(World::ringing(Mode::Advanced, &["bob"]), &["bob"]);
+    scene.world.must("bob1", accept());
+    let created = "created ann=accepted bob=accepted";
+    heard(
+        &scene.hear_all(true),
+        &[
+            ("ann1", &[created, "changed bob=accepted"]),
+            ("ann2", &[created, "elsewhere accepted ann1"]),
+            ("bob1", &["changed bob=accepted"]),
+        ],
+    );
+}
+
+#[test]
+fn a_ring_that_the_device_has_closed_by_its_own_timer_is_not_closed_again() {
+    let mut scene = talking();
+    scene.act("bob2", quit());
+    scene.act("ann1", ring_for(&["bob"], 20));
+    // It came by push, without the record, and rang until its time was up.
+    let number = scene.world.member("bob").invitation;
+    let phone = scene.phones.get_mut("bob1").expect("a device");
+    phone.shown.rung = number;
+    scene.after(20_000);
+    assert_eq!(scene.connect("bob1"), NOTHING);
 }

@@ -5,8 +5,8 @@ use offhook::Code;
 use offhook::call::{Mode, Outcome, UserState, passing};
 
 use crate::world::{
-    World, accept, cancel, device, end, end_under, invite, join, op, quit, quit_under, reject,
-    ring, user,
+    World, accept, cancel, device, end, end_under, invite_checked, join, op, quit, quit_under,
+    reject, ring, user,
 };
 
 #[test]
@@ -241,7 +241,11 @@ fn asked_again_it_is_not_seen_any_more() {
 #[test]
 fn others_do_not_see_whose_device_it_was() {
     let mut world = World::new();
-    world.must("ann1", invite(Mode::Advanced, &["bob", "cid", "dee"]));
+    world.must(
+        "ann1",
+        invite_checked(Mode::Advanced, &["bob", "cid", "dee"]),
+    );
+    assert_ne!(world.member("dee").check_at, 0);
     world.must("bob2", accept());
     world.must("cid1", reject());
     world.must("bob1", ring(&["eve"]));
