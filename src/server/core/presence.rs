@@ -207,7 +207,8 @@ impl State {
         abandoned.then(|| passing::abandon(call, now)).flatten()
     }
 
-    /// A call is over: absent users who were in it may be in no call at all any more.
+    /// A call has changed: it may be over for those of its members who are absent, or there may be
+    /// nobody left in it but them.
     pub(super) fn look_at_absent_again(&mut self, call: &Call, now: Millis) {
         for member in &call.members {
             if self.absent.contains_key(&member.user) {
