@@ -47,11 +47,12 @@ CREATE TABLE epochs (
 ) STRICT;
 
 CREATE TABLE feed (
-    -- The log of each user, in which a call stands once: at its last change.
-    user     TEXT    NOT NULL,
+    -- The log of each user, in which a call stands once: at its last change. Kept by call, because
+    -- the calls that change are the newest ones: their rows are together, whoever the users are.
     call_key INTEGER NOT NULL REFERENCES calls (call_key),
+    user     TEXT    NOT NULL,
     seq      INTEGER NOT NULL,
-    PRIMARY KEY (user, call_key)
+    PRIMARY KEY (call_key, user)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX feed_by_seq ON feed (user, seq);

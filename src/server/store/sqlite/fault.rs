@@ -73,17 +73,16 @@ pub(super) fn is_constraint(error: &SqlError) -> bool {
 
 /// An error of the file system, in the store's words.
 pub(super) fn map_io(error: &io::Error, path: &Path, doing: &str) -> StoreError {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let text = place(path, doing, &error.to_string());
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly(format!(
-                "{text}; let the server's user write to the folder, or name another one"
-            ))
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StoreError::Full(format!("{text}; make room on the disk"))
-        }
-        _ => StoreError::Failed(text),
+    if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) {
+        StoreError::ReadOnly(format!(
+            "{text}; let the server's user write to the folder, or name another one"
+        ))
+    } else if matches!(error.kind(), StorageFull | QuotaExceeded) {
+        StoreError::Full(format!("{text}; make room on the disk"))
+    } else {
+        StoreError::Failed(text)
     }
 }
 
@@ -93,12 +92,15 @@ fn place(file: &Path, doing: &str, text: &str) -> String {
 
 fn map_sql(error: &SqlError, file: &Path, doing: &str) -> StoreError {
     let text = place(file, doing, &error.to_string());
-    match error {
+    let unreadable = matches!(
+        error,
         SqlError::FromSqlConversionFailure(..)
-        | SqlError::IntegralValueOutOfRange(..)
-        | SqlError::InvalidColumnType(..)
-        | SqlError::Utf8Error(..) => return StoreError::Corrupt(text),
-        _ => {}
+            | SqlError::IntegralValueOutOfRange(..)
+            | SqlError::InvalidColumnType(..)
+            | SqlError::Utf8Error(..)
+    );
+    if unreadable {
+        return StoreError::Corrupt(text);
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full(format!("{text}; make room on the disk")),

@@ -71,7 +71,7 @@ pub(super) fn append(
     let mut last = take_numbers(connection, users.len())? - row_limit(users.len());
     let mut statement = connection.prepare_cached(
         "INSERT INTO feed (user, call_key, seq) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (user, call_key) DO UPDATE SET seq = excluded.seq",
+         ON CONFLICT (call_key, user) DO UPDATE SET seq = excluded.seq",
     )?;
     let mut given = Vec::with_capacity(users.len());
     for user in users {
