@@ -130,17 +130,20 @@ impl State {
         }
     }
 
-    /// On a start everybody who is in a started call is absent from now on.
+    /// After a start everybody who is in a started call and not here is absent from now on.
     pub(super) fn find_absent(&mut self, work: &mut Work<'_>) -> StoreResult<()> {
         let mut after: Option<UserId> = None;
         loop {
             let users = work.read()?.users_in_calls(after.as_ref(), USERS_AT_ONCE)?;
             after = users.last().cloned();
             if after.is_none() {
+                self.absent_unknown = false;
                 return Ok(());
             }
             for user in users {
-                self.mark_absent(user, work.now);
+                if !self.users.contains_key(&user) && !self.absent.contains_key(&user) {
+                    self.mark_absent(user, work.now);
+                }
             }
         }
     }

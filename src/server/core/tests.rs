@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::call::{self, Call, CallId, DeviceId, Mode, Op, UserState};
+use crate::error::Code;
 use crate::protocol::{
     Capabilities, CommandFrame, Cursor, Feed, Hello, Lane, Ping, Receipt, Settled, Verdict, Welcome,
 };

@@ -187,3 +187,24 @@ fn frames_that_were_written_during_a_failed_step_are_not_forgotten() {
     assert_eq!(core.state.sessions.get(&b).unwrap().queued, 0);
     drop(seen);
 }
+
+#[test]
+fn an_absence_that_a_failed_step_had_ended_is_not_forgotten() {
+    let (mut world, (a, mut alice), (b, _)) = two();
+    let command = invite(&["bob"], 600, Mode::General);
+    world.command(a, &mut alice, "c1", command);
+    world.close(a);
+    world.pass_awake(30_000, &[b]);
+    world
+        .fault
+        .set(Some(StoreError::Full("no room".to_owned())));
+    world.mono += 5_000;
+    world.step(Vec::new());
+    assert!(world.stored("c1").is_started());
+    world.fault.set(None);
+    world.pass_awake(36_000, &[b]);
+    assert!(
+        !world.stored("c1").is_started(),
+        "counted anew, and then ended"
+    );
+}
