@@ -1,4 +1,9 @@
-//! Offhook: an engine for call invitations.
+//! Call invitations that survive a bad network: ring someone who may be offline, answer, decline,
+//! cancel, time out, invite more people, join, move the call to another device, leave, end.
+//!
+//! An app opens an [`Engine`] on a database file, gives commands and listens to events. Every
+//! command is on disk when its method returns, connected or not, has its effect exactly once, and
+//! ends in a verdict.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -17,11 +22,39 @@ pub mod call;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod client;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod inspect;
 #[doc(hidden)]
 pub mod protocol;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod server;
 
+pub use call::{
+    CallEvent, CallId, CallState, CallUser, CommandKind, DeviceId, Mode, Op, PushConfig, UserError,
+    UserId, UserState, VoipConfig,
+};
+#[cfg(feature = "client")]
+pub use client::{
+    config::Config,
+    core::PushTaken,
+    engine::{CallingInviteOptions, CommandOptions, Engine, InviteOptions, Status},
+    event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
+    result::{
+        Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
+    },
+    roots::Roots,
+    store::{CallEntry, Filter, Page, PendingCommand, RingEntry},
+    subscription::{Events, Lagged, Watch},
+};
 pub use error::{Code, Detail, Error};
+
+/// Compiles what the README shows.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

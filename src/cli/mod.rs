@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 pub mod failure;
+pub mod inspect;
 pub mod keygen;
 pub mod serve;
 pub mod token;
@@ -12,6 +13,8 @@ use self::failure::Failure;
 pub enum Command {
     /// Run the signalling server until it is stopped.
     Serve(serve::Args),
+    /// Look into a local database, without touching it.
+    Inspect(inspect::Args),
     /// Sign a token that lets a user log in, and print it.
     Token(token::Args),
     /// Make an Ed25519 key pair to sign and check tokens with.
@@ -26,6 +29,7 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => serve::run(args),
+            Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),
         }

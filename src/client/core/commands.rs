@@ -1,0 +1,478 @@
+//! Commands: from the app into the file, from the file to the server, and back as verdicts.
+
+use super::{Core, Effect, Work, defect};
+use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT};
+use crate::call::{
+    Actor, Call, CallId, Command, CommandKind, Facts, Member, Millis, Mode, Op, Outcome, Rules,
+    Under, UserId, apply,
+};
+use crate::client::clock::Now;
+use crate::client::event::{CommandSettled, EventKind};
+use crate::client::store::{NewCommand, StoredCall, StoredCommand};
+use crate::client::transport::LinkCommand;
+use crate::error::{Code, Error};
+use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, CommandFrame, Retry, ToServer, Verdict};
+
+/// How long an invite or join waits for a connection unless it is set otherwise, in seconds: no
+/// call starts and no microphone opens an hour late.
+pub const WAIT_S_DEFAULT: u32 = 30;
+/// Most commands without a verdict in a file.
+const PENDING_MAX: usize = 1_000;
+
+/// A command as an app gives it.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its identity; absent: made here.
+    pub op: Option<Op>,
+    /// The call; absent for callInvite, whose call id is made here.
+    pub call_id: Option<CallId>,
+    /// What is asked. Invitation numbers and what a quit was made under are filled in here.
+    pub command: Command,
+    /// How long an invite or join waits for a connection, in seconds; absent: as set for the
+    /// engine; 0: it fails at once without one.
+    pub wait_s: Option<u32>,
+}
+
+/// A command that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its identity.
+    pub op: Op,
+    /// The call it is about.
+    pub call_id: CallId,
+}
+
+impl Core {
+    /// Takes a command: when this returns, it is on disk and will have a verdict.
+    ///
+    /// # Errors
+    /// Only what no server word can change: a malformed parameter, a command that the call's mode
+    /// does not have, a call that has ended; and what keeps it from the disk.
+    pub fn submit(&mut self, now: Now, given: Submission) -> Result<Submitted, Error> {
+        let Submission {
+            op,
+            call_id,
+            mut command,
+            wait_s,
+        } = given;
+        let data_max = self
+            .session
+            .extended_data_bytes_max(EXTENDED_DATA_BYTES_MAX_DEFAULT);
+        command.check_form(self.user(), data_max)?;
+        command.check_count()?;
+        let op = op.unwrap_or_else(|| self.fresh_op(now));
+        let call_id = call_id.unwrap_or_else(|| CallId::trusted(self.fresh_id(now)));
+        let wait_s = wait_s.unwrap_or(self.settings.wait_s);
+        let ready = self.session.is_ready();
+        if wait_s == 0 && !ready && starts_something(command.kind()) {
+            let message = format!(
+                "{} cannot wait and there is no connection",
+                command.kind().name()
+            );
+            return Err(Error::new(Code::Expired, "offline", message));
+        }
+        let room = self.session.room_in_flight();
+        let actor = Actor {
+            user: self.user().clone(),
+            device: self.device().clone(),
+            op: op.clone(),
+            call: call_id.clone(),
+        };
+        let sent = self.write(now, |work| {
+            let queued = work.queue(&actor, command, wait_s)?;
+            if !queued || !ready || room == 0 {
+                return Ok(Vec::new());
+            }
+            work.number_unsent(room)
+        })?;
+        self.send_commands(sent);
+        Ok(Submitted { op, call_id })
+    }
+
+    /// Sends what waits, as far as the window goes.
+    pub(super) fn pump(&mut self, now: Now) -> Result<(), Error> {
+        let room = self.session.room_in_flight();
+        if room == 0 || !self.session.is_ready() {
+            return Ok(());
+        }
+        let sent = self.write(now, |work| {
+            work.expire_commands()?;
+            work.number_unsent(room)
+        })?;
+        self.send_commands(sent);
+        Ok(())
+    }
+
+    /// Sends again what was sent before and has no verdict, from a number on.
+    pub(super) fn resend(&mut self, now: Now, from: u64) -> Result<(), Error> {
+        let commands = self.write(now, |work| {
+            let commands: Vec<StoredCommand> = work
+                .tx
+                .unsettled_commands()?
+                .into_iter()
+                .filter(|command| command.number.is_some_and(|number| number >= from))
+                .collect();
+            for command in &commands {
+                work.tx.note_attempt(command.n)?;
+            }
+            Ok(commands)
+        })?;
+        for command in commands {
+            self.send(frame_of(command));
+        }
+        Ok(())
+    }
+
+    fn send_commands(&mut self, commands: Vec<StoredCommand>) {
+        for command in commands {
+            self.session.count_sent();
+            self.send(frame_of(command));
+        }
+    }
+
+    /// The server has decided a command.
+    pub(super) fn handle_verdict(&mut self, now: Now, verdict: Verdict) -> Result<(), Error> {
+        let Verdict {
+            number,
+            op,
+            result,
+            call,
+        } = verdict;
+        // A verdict of catching up tells of a record that is old news by now.
+        let live = self.held.is_none();
+        let settled = self.write(now, |work| {
+            let Some(command) = work.tx.command_of_number(number)? else {
+                return Ok(false);
+            };
+            if command.op != op {
+                return Err(defect(
+                    "verdict",
+                    format!(
+                        "the verdict of number {number} is for {op}, not for {}",
+                        command.op
+                    ),
+                ));
+            }
+            work.settle(&command, result)?;
+            if let Some(call) = &call {
+                work.take_record(call, live)?;
+            }
+            work.rings_run_out()?;
+            Ok(true)
+        })?;
+        if settled {
+            self.session.count_settled();
+            self.acknowledge_verdicts(now)?;
+            self.pump(now)?;
+        }
+        Ok(())
+    }
+
+    /// The server cannot decide now: the line stops until the command is sent again.
+    pub(super) fn handle_retry(&mut self, now: Now, retry: &Retry) -> Result<(), Error> {
+        let why = retry.error.to_string();
+        self.write(now, |work| work.tx.note_error(&why))?;
+        self.session
+            .hold_line(retry.number, now.mono_ms + i64::from(retry.after_ms));
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    /// Puts a command into the outbox. `false` when it has its verdict already: a cancel of an
+    /// invite that was never sent.
+    fn queue(&mut self, actor: &Actor, mut command: Command, wait_s: u32) -> Result<bool, Error> {
+        let stored = self.tx.call(&actor.call)?;
+        let pending = self.tx.pending_commands_of(&actor.call)?;
+        if self.tx.pending_count()? >= PENDING_MAX {
+            return Err(Error::new(
+                Code::TooManyRequests,
+                "pending",
+                format!("{PENDING_MAX} commands wait for their verdicts already"),
+            ));
+        }
+        if let Some(stored) = &stored {
+            refuse_for_certain(&stored.call, actor, &command, self.now)?;
+        }
+        self.replace_answer(&pending, &command)?;
+        fill_in(&mut command, stored.as_ref(), &pending, &actor.user);
+        let expires_at = expiry(&command, stored.as_ref(), self.now, wait_s, &actor.user);
+        let new = NewCommand {
+            op: actor.op.clone(),
+            call_id: actor.call.clone(),
+            queued_at: self.now,
+            expires_at,
+            command,
+        };
+        self.tx.insert_command(&new)?;
+        let unsent = pending.iter().find(|earlier| earlier.number.is_none());
+        match unsent.filter(|invite| cancels_all_of(&new.command, &invite.command)) {
+            Some(invite) => {
+                self.withdraw(invite, &new.op)?;
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// An invite cancelled before it was sent is never sent: the cancel succeeds, the invite is
+    /// withdrawn.
+    fn withdraw(&mut self, invite: &StoredCommand, cancel: &Op) -> Result<(), Error> {
+        let pending = self.tx.pending_commands_of(&invite.call_id)?;
+        let withdrawn = || {
+            Err(Error::new(
+                Code::Withdrawn,
+                "cancelled",
+                "the invite was cancelled before it was sent",
+            ))
+        };
+        for command in pending {
+            if &command.op == cancel {
+                self.settle(
+                    &command,
+                    Ok(Outcome::Cancelled {
+                        error_invitees: Vec::new(),
+                    }),
+                )?;
+            } else {
+                self.settle(&command, withdrawn())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A second answer to an invitation replaces a first that was not sent; once sent, it is
+    /// refused until the first has its verdict.
+    fn replace_answer(&mut self, pending: &[StoredCommand], new: &Command) -> Result<(), Error> {
+        let is_answer = |kind| [CommandKind::Accept, CommandKind::Reject].contains(&kind);
+        if !is_answer(new.kind()) {
+            return Ok(());
+        }
+        for first in pending
+            .iter()
+            .filter(|command| is_answer(command.command.kind()))
+        {
+            if first.number.is_some() {
+                let message = format!(
+                    "{} is on its way to the server; wait for its verdict",
+                    first.command.kind().name()
+                );
+                return Err(Error::new(Code::WrongState, "answerPending", message));
+            }
+            let replaced = "another answer took its place before it was sent";
+            self.settle(
+                first,
+                Err(Error::new(Code::Withdrawn, "replaced", replaced)),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Numbers commands that were never sent, as many as there is room for.
+    fn number_unsent(&mut self, room: usize) -> Result<Vec<StoredCommand>, Error> {
+        let mut commands = self.tx.unsent_commands(room.min(COMMANDS_IN_FLIGHT_MAX))?;
+        for command in &mut commands {
+            command.number = Some(self.tx.number_command(command.n)?);
+        }
+        Ok(commands)
+    }
+
+    /// Ends commands that were never sent and can mean nothing any more.
+    pub(super) fn expire_commands(&mut self) -> Result<(), Error> {
+        for command in self.tx.expired_commands(self.now)? {
+            let message = format!(
+                "{} could not be sent before it lost its meaning",
+                command.command.kind().name()
+            );
+            self.settle(&command, Err(Error::new(Code::Expired, "notSent", message)))?;
+        }
+        // A ring may have been kept going for the sake of an answer that has just expired.
+        self.rings_run_out()
+    }
+
+    /// Writes a verdict, and tells it.
+    pub(super) fn settle(
+        &mut self,
+        command: &StoredCommand,
+        result: Result<Outcome, Error>,
+    ) -> Result<(), Error> {
+        self.tx.settle(command.n, &result, self.now)?;
+        let settled = CommandSettled {
+            op: command.op.clone(),
+            call_id: command.call_id.clone(),
+            command: command.command.kind(),
+            result,
+        };
+        self.tell(&command.call_id, EventKind::CommandSettled(settled))
+    }
+}
+
+fn frame_of(command: StoredCommand) -> ToServer {
+    ToServer::Command(Box::new(CommandFrame {
+        number: command.number.unwrap_or_default(),
+        op: command.op,
+        call: command.call_id,
+        not_after: command.expires_at,
+        command: command.command,
+    }))
+}
+
+/// Whether a command starts or enters something, and so must not act late.
+fn starts_something(kind: CommandKind) -> bool {
+    match kind {
+        CommandKind::Invite | CommandKind::CallingInvite | CommandKind::Join => true,
+        CommandKind::Cancel
+        | CommandKind::Accept
+        | CommandKind::Reject
+        | CommandKind::Quit
+        | CommandKind::End => false,
+    }
+}
+
+/// Refuses what no word of the server can change: what the call's mode does not have, and
+/// anything about a call that has ended.
+fn refuse_for_certain(
+    call: &Call,
+    actor: &Actor,
+    command: &Command,
+    now: Millis,
+) -> Result<(), Error> {
+    if command.kind() == CommandKind::Invite {
+        return Ok(());
+    }
+    let certain =
+        !call.is_started() || (command.kind().needs_advanced() && call.mode == Mode::General);
+    if !certain || call.revision == 0 {
+        return Ok(());
+    }
+    apply(
+        Some(call),
+        actor,
+        command,
+        &Facts::default(),
+        &Rules::default(),
+        now,
+    )
+    .map(drop)
+}
+
+/// Fills in what the device knows and the app need not: numbers of invitations, and what a quit
+/// or end is made under.
+fn fill_in(
+    command: &mut Command,
+    stored: Option<&StoredCall>,
+    pending: &[StoredCommand],
+    user: &UserId,
+) {
+    let call = stored.map(|stored| &stored.call);
+    let number_of = |user: &UserId| {
+        call.and_then(|call| call.member(user))
+            .map(|member| member.invitation)
+    };
+    match command {
+        Command::Accept { invitation, .. } | Command::Reject { invitation, .. } => {
+            *invitation = number_of(user);
+        }
+        Command::Cancel { invitees, .. } => {
+            for target in invitees {
+                target.invitation = number_of(&target.user);
+            }
+        }
+        Command::Quit { under, .. } | Command::End { under, .. } => {
+            let entering = pending
+                .iter()
+                .rev()
+                .find(|earlier| enters(earlier.command.kind()));
+            let known = call.and_then(|call| call.member(user)).and_then(primary_op);
+            *under = match (entering, known) {
+                (Some(entering), _) => Under::Primary(entering.op.clone()),
+                (None, Some(op)) => Under::Primary(op.clone()),
+                (None, None) => Under::Unknown,
+            };
+        }
+        Command::Invite { .. } | Command::CallingInvite { .. } | Command::Join { .. } => {}
+    }
+}
+
+/// Whether a cancel leaves nothing of an invite.
+fn cancels_all_of(cancel: &Command, invite: &Command) -> bool {
+    let Command::Cancel {
+        invitees: cancelled,
+        ..
+    } = cancel
+    else {
+        return false;
+    };
+    let Command::Invite { invitees, mode, .. } = invite else {
+        return false;
+    };
+    let named = |user| cancelled.iter().any(|target| &target.user == user);
+    *mode == Mode::General || cancelled.is_empty() || invitees.iter().all(named)
+}
+
+fn primary_op(member: &Member) -> Option<&Op> {
+    member.own.as_ref().and_then(|own| own.primary_op.as_ref())
+}
+
+/// Whether a command makes its device the primary one.
+fn enters(kind: CommandKind) -> bool {
+    match kind {
+        CommandKind::Invite | CommandKind::Accept | CommandKind::Join => true,
+        CommandKind::Cancel
+        | CommandKind::Reject
+        | CommandKind::CallingInvite
+        | CommandKind::Quit
+        | CommandKind::End => false,
+    }
+}
+
+/// After when a command can mean nothing any more, on the server's clock; 0 is never.
+fn expiry(
+    command: &Command,
+    stored: Option<&StoredCall>,
+    now: Millis,
+    wait_s: u32,
+    user: &UserId,
+) -> Millis {
+    let seconds = |s: u32| now + Millis::from(s) * 1_000;
+    let call = stored.map(|stored| &stored.call);
+    match command {
+        Command::Invite { timeout_s, .. } => seconds(wait_s.min(*timeout_s)),
+        Command::CallingInvite { timeout_s, .. } => {
+            let timeout_s = timeout_s.or(call.map(|call| call.timeout_s));
+            seconds(wait_s.min(timeout_s.unwrap_or(TIMEOUT_S_DEFAULT)))
+        }
+        Command::Join { .. } => seconds(wait_s),
+        Command::Accept { .. } | Command::Reject { .. } => {
+            let me = call.and_then(|call| call.member(user));
+            let ringing = me.filter(|me| me.state.is_pending());
+            ringing.map_or(seconds(WAIT_S_DEFAULT), |me| me.deadline)
+        }
+        Command::Cancel { .. } => {
+            let pending = |call: &Call| {
+                let pending = call
+                    .members
+                    .iter()
+                    .filter(|member| member.state.is_pending());
+                pending.map(|member| member.deadline).max()
+            };
+            call.and_then(pending)
+                .unwrap_or(seconds(crate::call::limits::TIMEOUT_S_MAX))
+        }
+        // Not fenced, so it must not act late.
+        Command::Quit {
+            under: Under::Unknown,
+            ..
+        }
+        | Command::End {
+            under: Under::Unknown,
+            ..
+        } => seconds(WAIT_S_DEFAULT),
+        Command::Quit { .. } | Command::End { .. } => 0,
+    }
+}
+
+/// The command for the link that sends a frame.
+pub(super) fn send_effect(attempt: u64, frame: ToServer) -> Effect {
+    Effect::Link(LinkCommand::Send { attempt, frame })
+}

@@ -1,0 +1,312 @@
+//! The engine's core: a machine that owns the store and the order of commits, and does no IO of
+//! its own.
+//!
+//! What comes in: commands of the app ([`Core::submit`] and its neighbours), what the link says
+//! ([`Core::handle_link`]), time ([`Core::handle_timeout`]); each with the time at which it
+//! happened. What goes out: effects ([`Core::poll_effect`], to be drained after every call) and
+//! when to wake it ([`Core::poll_timeout`]). Neither clock nor randomness is read in here, so that
+//! a simulator runs the real thing.
+//!
+//! Always holds: an effect is there only after the transaction that it tells of is committed and
+//! synced. Of a command's verdict and the events that it caused, the verdict comes first. While
+//! the device catches up, nothing is heard before all that rings or is open is on disk.
+
+mod commands;
+mod frames;
+mod heartbeat;
+mod push;
+mod records;
+mod session;
+
+use std::collections::VecDeque;
+
+pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use push::PushTaken;
+pub use session::LinkStatus;
+use session::Session;
+
+use super::clock::{Now, ServerClock};
+use super::event::{CommandSettled, ConnectionChange, EventKind};
+use super::store::{Store, Tx};
+use super::transport::LinkCommand;
+use crate::call::{CallId, DeviceId, Millis, Op, UserId};
+use crate::error::{Code, Error};
+
+/// Randomness, given from outside.
+pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
+
+/// What the core is told at its start.
+pub struct CoreSettings {
+    /// Proof of who the user is; none where the server trusts names.
+    pub token: Option<String>,
+    /// The name of the build, for the server's log.
+    pub build: String,
+    /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
+    pub wait_s: u32,
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Something for the link.
+    Link(LinkCommand),
+    /// A command has its verdict.
+    Settled {
+        /// Where the journal has it.
+        position: u64,
+        /// The verdict.
+        settled: CommandSettled,
+    },
+    /// Something that the app hears.
+    Event {
+        /// Where the journal has it; `None` for what is not journaled.
+        position: Option<u64>,
+        /// What happened.
+        event: EventKind,
+    },
+    /// What became of a new token.
+    TokenRenewed(Result<(), Error>),
+    /// The logout is done, or was given up waiting for.
+    LoggedOut,
+}
+
+/// When something in the file is due, on the server's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Due {
+    /// An invitation that rings here runs out.
+    ring: Option<Millis>,
+    /// A command that was never sent expires.
+    expiry: Option<Millis>,
+    /// Somebody's answer is awaited.
+    answer_awaited: bool,
+}
+
+/// The core. See the module.
+pub struct Core {
+    store: Store,
+    settings: CoreSettings,
+    clock: ServerClock,
+    entropy: Entropy,
+    session: Session,
+    due: Due,
+    effects: VecDeque<Effect>,
+    /// Effects of the first step of catching up, held until all of it is on disk.
+    held: Option<Vec<Effect>>,
+    /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
+    taken: Vec<u64>,
+}
+
+/// One transaction of the core: what it writes, and what is told once it is committed.
+struct Work<'a> {
+    tx: &'a Tx<'a>,
+    /// The server's clock, as known.
+    now: Millis,
+    /// The life of the server that is connected, or was last.
+    epoch: u64,
+    told: Vec<Effect>,
+    /// Frames for the server, if it is connected.
+    receipts: Vec<crate::protocol::Receipt>,
+}
+
+impl Core {
+    /// Takes over a store. Nothing happens before [`Self::start`].
+    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
+        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
+        let mut core = Self {
+            store,
+            settings,
+            clock: ServerClock::new(offset.unwrap_or(0)),
+            entropy,
+            session: Session::new(feed.cursor.epoch),
+            due: Due::default(),
+            effects: VecDeque::new(),
+            held: None,
+            taken: Vec::new(),
+        };
+        core.due = core.store.transact(Due::read)?;
+        Ok(core)
+    }
+
+    /// The user.
+    pub fn user(&self) -> &UserId {
+        self.store.user()
+    }
+
+    /// The device.
+    pub fn device(&self) -> &DeviceId {
+        self.store.device()
+    }
+
+    /// The server's clock, as well as it is known.
+    pub fn server_now(&self, now: Now) -> Millis {
+        self.clock.estimate(now)
+    }
+
+    /// The next thing to do outside. To be drained after every call.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is to be called at the latest, on the clock of `Now::mono_ms`.
+    pub fn poll_timeout(&self, now: Now) -> Option<i64> {
+        let until = |due: Millis| now.mono_ms + (due - self.server_now(now)).max(0);
+        let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
+        file.chain(self.session.next_timeout(self.heartbeat_ms()))
+            .min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
+        let server_now = self.server_now(now);
+        if self.due.ring.is_some_and(|due| due <= server_now) {
+            self.write(now, |work| work.rings_run_out())?;
+        }
+        if self.due.expiry.is_some_and(|due| due <= server_now) {
+            self.write(now, |work| work.expire_commands())?;
+        }
+        self.session_timeout(now)
+    }
+
+    /// A waiting caller has the verdict at that position: no notification is owed for it.
+    pub fn verdict_taken(&mut self, position: u64) {
+        self.taken.push(position);
+    }
+
+    /// How far a reader of the journal has come.
+    pub fn acknowledge(&mut self, now: Now, reader: &str, position: u64) -> Result<(), Error> {
+        self.write(now, |work| work.tx.acknowledge(reader, position))
+    }
+
+    /// Marks missed calls as seen: those named, or all. Gives how many are unseen now.
+    pub fn mark_seen(&mut self, now: Now, calls: Option<&[CallId]>) -> Result<u64, Error> {
+        let missed = self.write(now, |work| {
+            work.tx.mark_seen_here(calls)?;
+            work.tx.missed_count()
+        })?;
+        self.send_seen()?;
+        Ok(missed)
+    }
+
+    /// Writes what is only in memory.
+    pub fn flush(&mut self, now: Now) -> Result<(), Error> {
+        if self.taken.is_empty() {
+            return Ok(());
+        }
+        self.write(now, |_| Ok(()))
+    }
+
+    /// Writes the WAL back, before the file is closed.
+    pub fn checkpoint(&mut self, now: Now) -> Result<(), Error> {
+        self.flush(now)?;
+        self.store.checkpoint()
+    }
+
+    /// One transaction, and after its commit what it has to tell.
+    fn write<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let server_now = self.clock.estimate(now);
+        let epoch = self.session.epoch();
+        let taken = &self.taken;
+        let (value, due, told, receipts) = self.store.transact(|tx| {
+            for position in taken {
+                tx.remove_settled(*position)?;
+            }
+            let mut one = Work {
+                tx,
+                now: server_now,
+                epoch,
+                told: Vec::new(),
+                receipts: Vec::new(),
+            };
+            let value = work(&mut one)?;
+            let (told, receipts) = (one.told, one.receipts);
+            Ok((value, Due::read(tx)?, told, receipts))
+        })?;
+        self.taken.clear();
+        self.due = due;
+        self.tell(told);
+        for receipt in receipts {
+            self.send_receipt(receipt);
+        }
+        Ok(value)
+    }
+
+    /// Lets effects out, or holds them while the first step of catching up is under way.
+    fn tell(&mut self, told: Vec<Effect>) {
+        match &mut self.held {
+            Some(held) => held.extend(told),
+            None => self.effects.extend(told),
+        }
+    }
+
+    fn release_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.effects.extend(held);
+        }
+    }
+
+    fn tell_connection(&mut self, change: ConnectionChange) {
+        let event = EventKind::ConnectionStateChanged(change);
+        self.effects.push_back(Effect::Event {
+            position: None,
+            event,
+        });
+    }
+
+    /// 32 characters that nobody else has: a UUID of version 7, so that ids sort by time for
+    /// people; nothing is concluded from what is in them.
+    pub fn fresh_id(&mut self, now: Now) -> String {
+        let mut random = [0u8; 10];
+        for chunk in random.chunks_mut(8) {
+            let bytes = (self.entropy)().to_ne_bytes();
+            chunk
+                .iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = from);
+        }
+        let wall = u64::try_from(now.wall_ms).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(wall, &random)
+            .into_uuid()
+            .simple()
+            .to_string()
+    }
+
+    fn fresh_op(&mut self, now: Now) -> Op {
+        Op::trusted(self.fresh_id(now))
+    }
+}
+
+impl Due {
+    fn read(tx: &Tx<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            ring: tx.next_ring_deadline()?,
+            expiry: tx.next_expiry()?,
+            answer_awaited: tx.answer_is_awaited()?,
+        })
+    }
+}
+
+impl Work<'_> {
+    /// Journals an event; it is told after the commit.
+    fn tell(&mut self, call: &CallId, event: EventKind) -> Result<(), Error> {
+        let position = self.tx.append_journal(self.now, call, &event)?;
+        self.told.push(match event {
+            EventKind::CommandSettled(settled) => Effect::Settled { position, settled },
+            EventKind::Call(_)
+            | EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. } => Effect::Event {
+                position: Some(position),
+                event,
+            },
+        });
+        Ok(())
+    }
+}
+
+/// What the file says cannot be: a defect, or a file of other making.
+fn defect(reason: &str, message: impl Into<String>) -> Error {
+    Error::new(Code::Internal, reason, message)
+}

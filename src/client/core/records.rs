@@ -1,0 +1,194 @@
+//! Records of calls: taken from the server, compared with what the file holds, written, and told
+//! as what the difference means to this device.
+
+use super::Work;
+use crate::call::{
+    Call, CallEvent, CallState, CommandKind, EndKind, Ending, Heard, Member, Shown, UserState,
+    Viewer, hear,
+};
+use crate::client::event::EventKind;
+use crate::client::store::StoredCall;
+use crate::error::Error;
+use crate::protocol::{OPEN_CALLS_MAX, Receipt};
+
+impl Work<'_> {
+    /// Takes a record if it is newer than what the file holds, so that neither order nor
+    /// repetition matters. `live`: as it happens, not on catching up.
+    pub(super) fn take_record(&mut self, call: &Call, live: bool) -> Result<(), Error> {
+        let stored = self.tx.call(&call.id)?;
+        let known = stored.as_ref().is_some_and(|stored| {
+            stored.epoch == self.epoch && stored.call.revision >= call.revision
+        });
+        if !known {
+            self.replace_record(stored.as_ref(), call, live)?;
+        }
+        self.owe_receipt(call);
+        Ok(())
+    }
+
+    /// Ends calls that this life of the server does not know any more.
+    fn forget(&mut self, stored: &StoredCall) -> Result<(), Error> {
+        let mut call = stored.call.clone();
+        call.state = CallState::Ended;
+        call.ending = Some(Ending {
+            kind: EndKind::Forgotten,
+            time: self.now,
+            revision: call.revision,
+            by: None,
+            device: None,
+            data: String::new(),
+        });
+        self.replace_record(Some(stored), &call, false)
+    }
+
+    /// What this life of the server has not told of on catching up from nothing, it does not know.
+    /// After the first step that holds for calls open to this device, after the second for all.
+    pub(super) fn forget_unknown(&mut self, only_open: bool) -> Result<(), Error> {
+        let calls = if only_open {
+            self.tx.open_calls(OPEN_CALLS_MAX)?
+        } else {
+            self.tx.started_before_epoch(self.epoch)?
+        };
+        for id in calls {
+            let stored = self.tx.call(&id)?;
+            if let Some(stored) = stored.filter(|stored| stored.epoch != self.epoch) {
+                self.forget(&stored)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn replace_record(
+        &mut self,
+        stored: Option<&StoredCall>,
+        call: &Call,
+        live: bool,
+    ) -> Result<(), Error> {
+        let shown = self.tx.shown(&call.id)?;
+        let viewer = Viewer {
+            user: self.tx.user(),
+            device: self.tx.device(),
+            shown: &shown,
+            live,
+            now: self.now,
+        };
+        // A partial record, made by a push, tells nothing about what has changed since.
+        let before = stored
+            .map(|stored| &stored.call)
+            .filter(|call| call.revision > 0);
+        let heard = hear(before, call, &viewer);
+        self.tx.put_call(stored, call, self.epoch)?;
+        self.note_changes(stored.map(|stored| &stored.call), call)?;
+        self.keep_shown(call, &shown, &heard)?;
+        for event in heard.events {
+            self.tell(&call.id, EventKind::Call(event))?;
+        }
+        Ok(())
+    }
+
+    /// The story of the call, for whoever opens the file.
+    fn note_changes(&self, before: Option<&Call>, after: &Call) -> Result<(), Error> {
+        let known = before.map_or(0, |before| before.revision);
+        let is_new = |member: &&Member| {
+            let seen = before.and_then(|before| before.member(&member.user));
+            seen.is_none_or(|seen| member.state_revision > known || seen.state != member.state)
+        };
+        for member in after.members.iter().filter(is_new) {
+            self.tx.note_change(
+                &after.id,
+                (member.state_time, self.now),
+                Some(&member.user),
+                member.state.word(),
+                (member.changed_by.as_ref(), member.acting_device.as_ref()),
+            )?;
+        }
+        if let Some(ending) = &after.ending
+            && before.is_none_or(Call::is_started)
+        {
+            self.tx.note_change(
+                &after.id,
+                (ending.time, self.now),
+                None,
+                ending.kind.word(),
+                (ending.by.as_ref(), ending.device.as_ref()),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn keep_shown(&self, call: &Call, before: &Shown, heard: &Heard) -> Result<(), Error> {
+        let after = &heard.shown;
+        let how = closed_how(&heard.events);
+        if before.ringing && !(after.ringing && after.rung == before.rung) {
+            self.tx.close_ring(&call.id, before.rung, self.now, how)?;
+        }
+        if after.rung > before.rung {
+            let deadline = call.member(self.tx.user()).map_or(0, |me| me.deadline);
+            self.tx
+                .open_ring(&call.id, after.rung, self.now, deadline)?;
+        }
+        if after.dialling && !before.dialling {
+            self.tx.open_ring(&call.id, 0, self.now, 0)?;
+        }
+        if before.dialling && !after.dialling {
+            self.tx.close_ring(&call.id, 0, self.now, how)?;
+        }
+        Ok(())
+    }
+
+    /// The server learns that an invitation is on this disk, once it is.
+    fn owe_receipt(&mut self, call: &Call) {
+        let Some(me) = call.member(self.tx.user()) else {
+            return;
+        };
+        let unreceived = [UserState::Inviting, UserState::NotYetReceived].contains(&me.state);
+        if call.is_started() && unreceived && self.now < me.deadline {
+            self.receipts.push(Receipt {
+                call: call.id.clone(),
+                invitation: me.invitation,
+            });
+        }
+    }
+
+    /// Ends rings whose time is over, connection or not, unless an own answer is on its way.
+    pub(super) fn rings_run_out(&mut self) -> Result<(), Error> {
+        for (id, invitation, deadline) in self.tx.open_rings()? {
+            if deadline > self.now {
+                break;
+            }
+            let answered = self.tx.pending_commands_of(&id)?.iter().any(|pending| {
+                [CommandKind::Accept, CommandKind::Reject, CommandKind::Join]
+                    .contains(&pending.command.kind())
+            });
+            if answered {
+                continue;
+            }
+            self.tx
+                .close_ring(&id, invitation, self.now, "timeout_local")?;
+            if let Some(stored) = self.tx.call(&id)? {
+                let event = CallEvent::Timeout {
+                    call_id: id.clone(),
+                    mode: stored.call.mode,
+                    local: true,
+                };
+                self.tell(&id, EventKind::Call(event))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What closed a ring, in the word of the database: the event that did, or else the own verdict.
+fn closed_how(events: &[CallEvent]) -> &'static str {
+    let closing = events.iter().find_map(|event| match event {
+        CallEvent::Cancelled { .. } => Some("cancelled"),
+        CallEvent::Timeout { .. } => Some("timeout"),
+        CallEvent::Ended { .. } => Some("ended"),
+        CallEvent::HandledElsewhere { .. } => Some("elsewhere"),
+        CallEvent::Created { .. }
+        | CallEvent::Received { .. }
+        | CallEvent::UserStateChanged { .. }
+        | CallEvent::PrimaryDeviceChanged { .. } => None,
+    });
+    closing.unwrap_or("verdict")
+}

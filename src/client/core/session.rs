@@ -1,0 +1,463 @@
+//! The connection: made, kept, and made again when it breaks.
+
+use super::commands::send_effect;
+use super::heartbeat::PONG_TIMEOUT_MS;
+use super::{Core, Effect};
+use crate::client::clock::Now;
+use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
+use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
+use crate::error::Error;
+use crate::protocol::{
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew, ToServer,
+    VERSION_MAX, VERSION_MIN,
+};
+
+/// The first pause before another attempt, at most.
+const BACKOFF_FIRST_MS: i64 = 250;
+/// The longest pause before another attempt.
+const BACKOFF_MAX_MS: i64 = 30_000;
+/// How long a hello waits for its answer.
+const HELLO_TIMEOUT_MS: i64 = 10_000;
+/// How long a logout waits for the server.
+const LOGOUT_TIMEOUT_MS: i64 = 5_000;
+/// After so many unanswered attempts in a row, UDP is likely to be blocked.
+const HANDSHAKE_TIMEOUTS_TELLING: u32 = 3;
+
+/// What is going on with the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No connection is wanted: not started, logged out, kicked out, or in want of a token.
+    Off,
+    /// The next attempt begins at that time.
+    Waiting { until: i64 },
+    /// The link is connecting.
+    Connecting,
+    /// The hello is sent.
+    Greeting { until: i64 },
+    /// Welcomed. `open_done`: all that rings or is open has come; `history_done`: all else, too.
+    Online {
+        open_done: bool,
+        history_done: bool,
+        cursor_valid: bool,
+    },
+}
+
+/// How the connection is, for a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Whether there is one.
+    pub state: ConnectionState,
+    /// Why it is so.
+    pub cause: ConnectionCause,
+    /// Since when, on the server's clock.
+    pub since: i64,
+    /// The last error in words.
+    pub error: Option<String>,
+    /// Round trip in milliseconds, if measured.
+    pub rtt_ms: Option<i64>,
+}
+
+/// The state of the conversation.
+pub(super) struct Session {
+    pub(super) phase: Phase,
+    attempt: u64,
+    pub(super) epoch: u64,
+    network: bool,
+    pub(super) failures: u32,
+    pub(super) handshake_timeouts: u32,
+    pub(super) was_connected: bool,
+    state: ConnectionState,
+    cause: ConnectionCause,
+    since: i64,
+    pub(super) error: Option<String>,
+    pub(super) limits: Option<Limits>,
+    pub(super) in_flight: usize,
+    pub(super) unacknowledged: u32,
+    /// The line is stopped: from that number on, not before that time.
+    pub(super) line_held: Option<(u64, i64)>,
+    pub(super) last_sent: i64,
+    pub(super) ping_sent: Option<i64>,
+    logout_until: Option<i64>,
+    pub(super) heard_noted: i64,
+}
+
+impl Session {
+    pub(super) fn new(epoch: u64) -> Self {
+        Self {
+            phase: Phase::Off,
+            attempt: 0,
+            epoch,
+            network: true,
+            failures: 0,
+            handshake_timeouts: 0,
+            was_connected: false,
+            state: ConnectionState::Disconnected,
+            cause: ConnectionCause::Success,
+            since: 0,
+            error: None,
+            limits: None,
+            in_flight: 0,
+            unacknowledged: 0,
+            line_held: None,
+            last_sent: 0,
+            ping_sent: None,
+            logout_until: None,
+            heard_noted: 0,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether commands can be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.phase {
+            Phase::Online { .. } => self.line_held.is_none(),
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        match self.phase {
+            Phase::Online { .. } => true,
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn room_in_flight(&self) -> usize {
+        COMMANDS_IN_FLIGHT_MAX.saturating_sub(self.in_flight)
+    }
+
+    pub(super) fn count_sent(&mut self) {
+        self.in_flight += 1;
+    }
+
+    pub(super) fn count_settled(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.unacknowledged += 1;
+    }
+
+    pub(super) fn hold_line(&mut self, number: u64, until: i64) {
+        let first = self.line_held.map_or(number, |(held, _)| held.min(number));
+        self.line_held = Some((first, until));
+    }
+
+    pub(super) fn extended_data_bytes_max(&self, default: usize) -> usize {
+        let limit = self
+            .limits
+            .map(|limits| limits.extended_data_bytes_max as usize);
+        limit.unwrap_or(default)
+    }
+
+    /// When the session next has something to do.
+    pub(super) fn next_timeout(&self, heartbeat_ms: i64) -> impl Iterator<Item = i64> {
+        let phase = match self.phase {
+            Phase::Off | Phase::Connecting => None,
+            Phase::Waiting { until } => self.network.then_some(until),
+            Phase::Greeting { until } => Some(until),
+            Phase::Online { .. } => Some(match self.ping_sent {
+                Some(sent) => sent + PONG_TIMEOUT_MS,
+                None => self.last_sent + heartbeat_ms,
+            }),
+        };
+        let held = self
+            .line_held
+            .filter(|_| self.is_online())
+            .map(|(_, until)| until);
+        phase.into_iter().chain(held).chain(self.logout_until)
+    }
+}
+
+impl Core {
+    /// How the connection is.
+    pub fn link_status(&self) -> LinkStatus {
+        LinkStatus {
+            state: self.session.state,
+            cause: self.session.cause,
+            since: self.session.since,
+            error: self.session.error.clone(),
+            rtt_ms: self.clock.rtt_ms(),
+        }
+    }
+
+    /// Begins to connect, and to keep connected.
+    pub fn start(&mut self, now: Now) {
+        if self.session.phase == Phase::Off {
+            self.change(
+                now,
+                ConnectionState::Connecting,
+                ConnectionCause::ActiveLogin,
+                "",
+            );
+            self.connect();
+        }
+    }
+
+    /// The app says whether there is a network. Without one, nothing is sent or heard, and nobody
+    /// is told.
+    pub fn set_network(&mut self, now: Now, online: bool) {
+        self.session.network = online;
+        self.effects
+            .push_back(Effect::Link(LinkCommand::SetNetwork(online)));
+        if online {
+            self.session.failures = 0;
+            if self.session.phase != Phase::Off {
+                self.connect();
+            }
+        } else if self.session.phase != Phase::Off {
+            self.leave_online();
+            self.session.phase = Phase::Waiting { until: now.mono_ms };
+            let cause = ConnectionCause::LoginInterrupted;
+            self.change(
+                now,
+                ConnectionState::Reconnecting,
+                cause,
+                "the network is off",
+            );
+        }
+    }
+
+    /// The device moved to another network: nothing that was known of the old one holds.
+    pub fn network_changed(&mut self, now: Now) {
+        self.session.failures = 0;
+        match self.session.phase {
+            Phase::Online { .. } => {
+                self.effects
+                    .push_back(Effect::Link(LinkCommand::NetworkChanged));
+                self.ping(now);
+            }
+            Phase::Waiting { .. } if self.session.network => self.connect(),
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {}
+        }
+    }
+
+    /// A new token: for this connection, or for the next attempt, which is made at once if the
+    /// last one failed for want of it.
+    pub fn renew_token(&mut self, now: Now, token: String) {
+        self.settings.token = Some(token.clone());
+        if self.session.is_online() {
+            self.send(ToServer::Renew(Renew { token }));
+            return;
+        }
+        self.effects.push_back(Effect::TokenRenewed(Ok(())));
+        if self.session.phase == Phase::Off && self.session.cause == ConnectionCause::TokenExpired {
+            self.start(now);
+        }
+    }
+
+    /// The user logs out on this device: told to the server, and no connection is wanted then.
+    pub fn logout(&mut self, now: Now) {
+        if self.session.phase == Phase::Off || !self.session.network {
+            self.logged_out(now);
+            return;
+        }
+        self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
+        self.say_logout();
+    }
+
+    /// Tells the server of a logout that is under way, now or as soon as it is there.
+    pub(super) fn say_logout(&mut self) {
+        if self.session.is_online() && self.session.logout_until.is_some() {
+            self.send(ToServer::Logout);
+        }
+    }
+
+    pub(super) fn logged_out(&mut self, now: Now) {
+        self.session.logout_until = None;
+        self.go_off(now, ConnectionCause::Success, "");
+        self.effects.push_back(Effect::LoggedOut);
+    }
+
+    /// Ends the connection in good order, without a logout: the app goes away.
+    pub fn close(&mut self, now: Now) {
+        if self.session.phase != Phase::Off {
+            self.acknowledge_now(now);
+            self.go_off(now, ConnectionCause::Success, "");
+        }
+    }
+
+    /// What the link has to say.
+    pub fn handle_link(&mut self, now: Now, event: LinkEvent) -> Result<(), Error> {
+        let current = self.session.attempt;
+        match event {
+            LinkEvent::Up { attempt, .. } if attempt == current => self.greet(now),
+            LinkEvent::Frame { attempt, frame } if attempt == current => {
+                let done = self.handle_frame(now, frame);
+                if let Err(error) = &done {
+                    // What could not be written is not acknowledged, and comes again.
+                    self.drop_link(now, &error.to_string());
+                }
+                done
+            }
+            LinkEvent::Down { attempt, why } if attempt == current => {
+                self.link_down(now, &why);
+                Ok(())
+            }
+            LinkEvent::Up { .. } | LinkEvent::Frame { .. } | LinkEvent::Down { .. } => Ok(()),
+        }
+    }
+
+    pub(super) fn session_timeout(&mut self, now: Now) -> Result<(), Error> {
+        let time = now.mono_ms;
+        if self.session.logout_until.is_some_and(|until| until <= time) {
+            self.logged_out(now);
+        }
+        match self.session.phase {
+            Phase::Waiting { until } if until <= time && self.session.network => self.connect(),
+            Phase::Greeting { until } if until <= time => {
+                self.drop_link(now, "the server did not answer the hello in time");
+            }
+            Phase::Online { .. } => self.keep_alive(now),
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {}
+        }
+        if let Some((number, until)) = self.session.line_held
+            && until <= time
+            && self.session.is_online()
+        {
+            self.session.line_held = None;
+            self.resend(now, number)?;
+            self.pump(now)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) {
+        self.session.attempt += 1;
+        self.session.phase = Phase::Connecting;
+        let attempt = self.session.attempt;
+        self.effects
+            .push_back(Effect::Link(LinkCommand::Connect { attempt }));
+    }
+
+    fn greet(&mut self, now: Now) -> Result<(), Error> {
+        let hello = self.store.transact(|tx| {
+            Ok(Hello {
+                version_min: VERSION_MIN,
+                version_max: VERSION_MAX,
+                build: String::new(),
+                capabilities: Capabilities::OURS,
+                user: tx.user().clone(),
+                token: None,
+                device: tx.device().clone(),
+                welcome_token: tx.welcome_token()?,
+                cursor: tx.feed()?.cursor,
+                next_number: tx.next_number()?,
+                first_unsettled: tx.first_unsettled()?,
+                open_calls: tx.open_calls(OPEN_CALLS_MAX)?,
+                sent_at: now.mono_ms,
+            })
+        })?;
+        let hello = Hello {
+            build: self.settings.build.clone(),
+            token: self.settings.token.clone(),
+            ..hello
+        };
+        self.session.phase = Phase::Greeting {
+            until: now.mono_ms + HELLO_TIMEOUT_MS,
+        };
+        self.send_at(now, ToServer::Hello(Box::new(hello)));
+        Ok(())
+    }
+
+    fn link_down(&mut self, now: Now, why: &LinkDown) {
+        self.leave_online();
+        if self.session.phase == Phase::Off {
+            return;
+        }
+        let mut message = why.message.clone();
+        if why.kind == DownKind::HandshakeTimeout {
+            self.session.handshake_timeouts += 1;
+            if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
+                message.push_str("; UDP seems to be blocked on this network");
+            }
+        }
+        let cause = if self.session.was_connected {
+            ConnectionCause::LoginInterrupted
+        } else {
+            ConnectionCause::LoginTimeout
+        };
+        let until = now.mono_ms + self.backoff();
+        self.wait(now, until, cause, &message);
+    }
+
+    /// Full jitter: anything between nothing and a ceiling that doubles.
+    fn backoff(&mut self) -> i64 {
+        let doublings = self.session.failures.min(16);
+        self.session.failures = self.session.failures.saturating_add(1);
+        let ceiling = (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS);
+        i64::try_from((self.entropy)() % ceiling.cast_unsigned()).unwrap_or(ceiling)
+    }
+
+    pub(super) fn drop_link(&mut self, now: Now, why: &str) {
+        self.close_link();
+        let until = now.mono_ms + self.backoff();
+        self.wait(now, until, ConnectionCause::LoginInterrupted, why);
+    }
+
+    pub(super) fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
+        self.leave_online();
+        self.session.phase = Phase::Waiting { until };
+        self.session.error = Some(why.to_owned());
+        self.change(now, ConnectionState::Reconnecting, cause, why);
+    }
+
+    pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
+        self.close_link();
+        self.leave_online();
+        self.session.phase = Phase::Off;
+        self.change(now, ConnectionState::Disconnected, cause, why);
+    }
+
+    pub(super) fn close_link(&mut self) {
+        let attempt = self.session.attempt;
+        // What this attempt has to say from now on is not listened to.
+        self.session.attempt += 1;
+        self.effects
+            .push_back(Effect::Link(LinkCommand::Close { attempt }));
+    }
+
+    /// What holds only while online ends. What was held back is on disk, so it may be heard.
+    fn leave_online(&mut self) {
+        self.session.ping_sent = None;
+        self.session.line_held = None;
+        self.release_held();
+    }
+
+    pub(super) fn change(
+        &mut self,
+        now: Now,
+        state: ConnectionState,
+        cause: ConnectionCause,
+        why: &str,
+    ) {
+        let same = self.session.state == state && self.session.cause == cause;
+        self.session.state = state;
+        self.session.cause = cause;
+        if state == ConnectionState::Connected {
+            self.session.error = None;
+        }
+        if !same {
+            self.session.since = self.server_now(now);
+            self.tell_connection(ConnectionChange {
+                state,
+                cause,
+                detail: why.to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn send_at(&mut self, now: Now, frame: ToServer) {
+        self.session.last_sent = now.mono_ms;
+        self.send(frame);
+    }
+
+    pub(super) fn send(&mut self, frame: ToServer) {
+        self.effects
+            .push_back(send_effect(self.session.attempt, frame));
+    }
+}

@@ -1,0 +1,500 @@
+//! The handle that an app holds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::config::Config;
+use super::core::{LinkStatus, PushTaken, Submission, Submitted};
+use super::event::{ConnectionCause, ConnectionState, Event};
+use super::result::{
+    self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
+};
+use super::shell::{Shared, Shell};
+use super::store::{Filter, Page, PendingCommand, Readers, RingEntry, SCHEMA_VERSION};
+use super::subscription::{Events, Watch};
+use crate::call::limits::TIMEOUT_S_DEFAULT;
+use crate::call::{
+    CallId, Command, DeviceId, Millis, Mode, Op, Outcome, PushConfig, Target, Under, UserId,
+};
+use crate::error::Error;
+
+/// The reader of the journal that [`Engine::acknowledge`] speaks for.
+const APP: &str = "app";
+/// How long [`Engine::pause`] may take if the app does not say.
+const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// What may be given along with [`Engine::call_invite`].
+#[derive(Clone, Debug)]
+pub struct InviteOptions {
+    /// How long to ring, 1–600 s; 90 unless set.
+    pub timeout_s: u32,
+    /// General unless set.
+    pub mode: Mode,
+    /// For the invitees' apps, at most 2,048 bytes.
+    pub extended_data: String,
+    /// Whether to tell when an invitation reaches nobody.
+    pub enable_not_received_check: bool,
+    /// What to push to invitees without a connected device.
+    pub push: Option<PushConfig>,
+    /// How long to wait for a connection, in seconds; 0: not at all. As configured unless set.
+    pub wait_s: Option<u32>,
+}
+
+impl Default for InviteOptions {
+    fn default() -> Self {
+        Self {
+            timeout_s: TIMEOUT_S_DEFAULT,
+            mode: Mode::General,
+            extended_data: String::new(),
+            enable_not_received_check: false,
+            push: None,
+            wait_s: None,
+        }
+    }
+}
+
+/// What may be given along with [`Engine::calling_invite`].
+#[derive(Clone, Debug, Default)]
+pub struct CallingInviteOptions {
+    /// How long to ring, 1–600 s; as long as the call's own unless set.
+    pub timeout_s: Option<u32>,
+    /// For the invitees' apps; the call's own unless set.
+    pub extended_data: Option<String>,
+    /// What to push to invitees without a connected device.
+    pub push: Option<PushConfig>,
+    /// How long to wait for a connection, in seconds; 0: not at all. As configured unless set.
+    pub wait_s: Option<u32>,
+}
+
+/// What may be given along with the other commands.
+#[derive(Clone, Debug, Default)]
+pub struct CommandOptions {
+    /// For the other members' apps, at most 2,048 bytes.
+    pub extended_data: String,
+    /// What to push to who is not connected; of cancel, quit and end.
+    pub push: Option<PushConfig>,
+}
+
+/// How an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The user.
+    pub user_id: UserId,
+    /// This device.
+    pub device_id: DeviceId,
+    /// Whether there is a connection.
+    pub connection: ConnectionState,
+    /// Why it is so.
+    pub cause: ConnectionCause,
+    /// Since when, on the server's clock.
+    pub since: Millis,
+    /// What went wrong with the connection last.
+    pub error: Option<String>,
+    /// Which life of the server the cursor belongs to; 0 before the first welcome.
+    pub epoch: u64,
+    /// Where this device is in its user's feed.
+    pub cursor: u64,
+    /// The server's clock minus this device's wall clock, in milliseconds.
+    pub clock_offset: Millis,
+    /// Round trip to the server in milliseconds, if measured.
+    pub rtt: Option<Millis>,
+    /// Commands without a verdict.
+    pub pending: u64,
+    /// Missed calls that the user has not seen.
+    pub missed: u64,
+    /// The schema's version of the database.
+    pub schema: u32,
+    /// The engine's version.
+    pub version: &'static str,
+}
+
+/// The engine: one user on one device. Cheap to clone; all clones are the same engine.
+///
+/// Every command is on disk when its method returns, connected or not; its handle, awaited, gives
+/// the server's verdict. Dropping a handle, or the future of a method that is under way, loses
+/// nothing that is on disk.
+#[derive(Clone)]
+pub struct Engine {
+    shell: Shell,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Opens the database, made if it is not there, and begins to connect.
+    ///
+    /// # Errors
+    /// [`crate::Code::InvalidParameter`] for what the configuration has wrong; [`crate::Code::InUse`],
+    /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the
+    /// file.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        let user = UserId::parse("user", &config.user)?;
+        let readers = Arc::new(Readers::new(&config.database, &user));
+        let (shell, shared) = Shell::start(config, user)?;
+        Ok(Self {
+            shell,
+            readers,
+            shared,
+        })
+    }
+
+    /// callInvite: makes a call and rings.
+    pub async fn call_invite(
+        &self,
+        invitees: &[&str],
+        options: InviteOptions,
+    ) -> Result<CommandHandle<Invited>, Error> {
+        let command = Command::Invite {
+            invitees: users(invitees)?,
+            timeout_s: options.timeout_s,
+            mode: options.mode,
+            extended_data: options.extended_data,
+            not_received_check: options.enable_not_received_check,
+            push: options.push,
+        };
+        self.give(None, command, options.wait_s, result::invited)
+            .await
+    }
+
+    /// callCancel: takes invitations back; an empty list is the whole call.
+    pub async fn call_cancel(
+        &self,
+        invitees: &[&str],
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<Cancelled>, Error> {
+        let target = |user| Target {
+            user,
+            invitation: None,
+        };
+        let command = Command::Cancel {
+            invitees: users(invitees)?.into_iter().map(target).collect(),
+            extended_data: options.extended_data,
+            push: options.push,
+        };
+        self.give(Some(call), command, None, result::cancelled)
+            .await
+    }
+
+    /// callAccept.
+    pub async fn call_accept(
+        &self,
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<Answered>, Error> {
+        let command = Command::Accept {
+            invitation: None,
+            extended_data: options.extended_data,
+        };
+        self.give(Some(call), command, None, result::answered).await
+    }
+
+    /// callReject.
+    pub async fn call_reject(
+        &self,
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<Answered>, Error> {
+        let command = Command::Reject {
+            invitation: None,
+            extended_data: options.extended_data,
+        };
+        self.give(Some(call), command, None, result::answered).await
+    }
+
+    /// callingInvite: rings more people in an advanced call that goes on.
+    pub async fn calling_invite(
+        &self,
+        invitees: &[&str],
+        call: &CallId,
+        options: CallingInviteOptions,
+    ) -> Result<CommandHandle<CallingInvited>, Error> {
+        let command = Command::CallingInvite {
+            invitees: users(invitees)?,
+            timeout_s: options.timeout_s,
+            extended_data: options.extended_data,
+            push: options.push,
+        };
+        self.give(Some(call), command, options.wait_s, result::calling_invited)
+            .await
+    }
+
+    /// callJoin: comes into an advanced call, or moves it to this device.
+    pub async fn call_join(
+        &self,
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<Joined>, Error> {
+        let command = Command::Join {
+            extended_data: options.extended_data,
+        };
+        self.give(Some(call), command, None, result::joined).await
+    }
+
+    /// callQuit: leaves an advanced call.
+    pub async fn call_quit(
+        &self,
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<HasQuit>, Error> {
+        let command = Command::Quit {
+            under: Under::Unknown,
+            extended_data: options.extended_data,
+            push: options.push,
+        };
+        self.give(Some(call), command, None, result::has_quit).await
+    }
+
+    /// callEnd: ends an advanced call for all.
+    pub async fn call_end(
+        &self,
+        call: &CallId,
+        options: CommandOptions,
+    ) -> Result<CommandHandle<HasEnded>, Error> {
+        let command = Command::End {
+            under: Under::Unknown,
+            extended_data: options.extended_data,
+            push: options.push,
+        };
+        self.give(Some(call), command, None, result::has_ended)
+            .await
+    }
+
+    async fn give<T>(
+        &self,
+        call: Option<&CallId>,
+        command: Command,
+        wait_s: Option<u32>,
+        shape: fn(CallId, Outcome) -> Option<T>,
+    ) -> Result<CommandHandle<T>, Error> {
+        let call_id = match call {
+            Some(call) => Some(CallId::parse("callID", call.as_str())?),
+            None => None,
+        };
+        let given = Submission {
+            op: None,
+            call_id,
+            command,
+            wait_s,
+        };
+        let (waiter, verdict) = oneshot::channel();
+        let Submitted { op, call_id } = self.shell.submit(given, Some(waiter)).await?;
+        Ok(CommandHandle::new(op, call_id, verdict, shape))
+    }
+
+    /// Gives a command that the caller has put together; its verdict comes as
+    /// [`super::event::EventKind::CommandSettled`] in the stream of [`Self::events`], in order with
+    /// what it caused. For bindings that tell everything through one channel.
+    #[doc(hidden)]
+    pub async fn submit(&self, given: Submission) -> Result<Submitted, Error> {
+        self.shell.submit(given, None).await
+    }
+
+    /// An identity for [`Self::submit`].
+    #[doc(hidden)]
+    pub fn fresh_op(&self) -> Op {
+        self.shared.fresh_op()
+    }
+
+    /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
+    #[doc(hidden)]
+    pub fn verdict_taken(&self, position: u64) {
+        self.shell.tell(move |core, _| core.verdict_taken(position));
+    }
+
+    /// A page of the calls that the user created, was invited to or joined, newest first, from the
+    /// local database. `next_flag` 0 is the first page; a page's own `next_flag` is the next one's,
+    /// 0 when there is none. At most 100 calls a page, more is read as 100.
+    pub fn query_call_invitation_list(&self, count: usize, next_flag: i64) -> Result<Page, Error> {
+        self.query_calls(count, next_flag, &Filter::default())
+    }
+
+    /// The same, of the calls that a filter lets through.
+    pub fn query_calls(
+        &self,
+        count: usize,
+        next_flag: i64,
+        filter: &Filter,
+    ) -> Result<Page, Error> {
+        self.shared.check_open()?;
+        self.readers.page(count, next_flag, filter)
+    }
+
+    /// What happens from now on, in order. An app that falls more than a bounded number of events
+    /// behind is told so and reads on with [`Self::events_since`].
+    pub fn events(&self) -> Events {
+        self.shared.subscribe()
+    }
+
+    /// Events after a position of the journal, oldest first, and whether there are more. An
+    /// invitation that rings no more is marked as over.
+    pub async fn events_since(
+        &self,
+        position: u64,
+        limit: usize,
+    ) -> Result<(Vec<Event>, bool), Error> {
+        let now = self
+            .shell
+            .ask(|core, now| {
+                core.flush(now)?;
+                Ok(core.server_now(now))
+            })
+            .await?;
+        self.readers.events_since(position, limit, now)
+    }
+
+    /// The app has taken in all events up to a position; it is kept over restarts.
+    pub async fn acknowledge(&self, position: u64) -> Result<(), Error> {
+        self.shell
+            .ask(move |core, now| core.acknowledge(now, APP, position))
+            .await
+    }
+
+    /// The position that the app acknowledged last; 0 if it never did.
+    pub fn acknowledged(&self) -> Result<u64, Error> {
+        self.shared.check_open()?;
+        self.readers.acknowledged(APP)
+    }
+
+    /// Tells when the database changed, so that what was read from it can be read again.
+    pub fn watch(&self) -> Watch {
+        self.shared.watch()
+    }
+
+    /// Commands without a verdict, oldest first.
+    pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
+        self.shared.check_open()?;
+        self.readers.pending()
+    }
+
+    /// Invitations that ring on this device.
+    pub async fn ringing(&self) -> Result<Vec<RingEntry>, Error> {
+        let now = self.shell.ask(|core, now| Ok(core.server_now(now))).await?;
+        self.readers.ringing(now)
+    }
+
+    /// How the engine is.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let (user_id, device_id, link, clock_offset) = self
+            .shell
+            .ask(|core, now| {
+                let offset = core.server_now(now) - now.wall_ms;
+                Ok((
+                    core.user().clone(),
+                    core.device().clone(),
+                    core.link_status(),
+                    offset,
+                ))
+            })
+            .await?;
+        let counts = self.readers.counts()?;
+        let LinkStatus {
+            state,
+            cause,
+            since,
+            error,
+            rtt_ms,
+        } = link;
+        Ok(Status {
+            user_id,
+            device_id,
+            connection: state,
+            cause,
+            since,
+            error,
+            epoch: counts.cursor.epoch,
+            cursor: counts.cursor.seq,
+            clock_offset,
+            rtt: rtt_ms,
+            pending: counts.pending,
+            missed: counts.missed,
+            schema: SCHEMA_VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// Marks missed calls as seen, those named or all; gives how many are unseen now. Seen on one
+    /// device is seen on all.
+    pub async fn mark_seen(&self, calls: Option<Vec<CallId>>) -> Result<u64, Error> {
+        self.shell
+            .ask(move |core, now| core.mark_seen(now, calls.as_deref()))
+            .await
+    }
+
+    /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
+    /// told; with one again, the engine reconnects at once.
+    pub async fn set_network(&self, online: bool) -> Result<(), Error> {
+        self.shell
+            .ask(move |core, now| {
+                core.set_network(now, online);
+                Ok(())
+            })
+            .await
+    }
+
+    /// The device moved to another network.
+    pub async fn network_changed(&self) -> Result<(), Error> {
+        self.shell
+            .ask(|core, now| {
+                core.network_changed(now);
+                Ok(())
+            })
+            .await
+    }
+
+    /// A new token, checked by the server if there is a connection.
+    ///
+    /// # Errors
+    /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on counting.
+    pub async fn renew_token(&self, token: String) -> Result<(), Error> {
+        self.shell.renew_token(token).await
+    }
+
+    /// Takes the payload of a push. The same invitation by connection does not ring again.
+    pub async fn handle_push(&self, payload: String) -> Result<PushTaken, Error> {
+        self.shell
+            .ask(move |core, now| core.handle_push(now, &payload))
+            .await
+    }
+
+    /// The app goes to sleep: the connection is closed in good order, all is written, the file is
+    /// closed. Until [`Self::resume`] every command is refused with [`crate::Code::Closed`].
+    pub async fn pause(&self, deadline: Option<Duration>) -> Result<(), Error> {
+        let paused = self.shell.pause(deadline.unwrap_or(PAUSE_DEFAULT)).await;
+        self.readers.close();
+        paused
+    }
+
+    /// The app is awake again.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.shell.resume().await
+    }
+
+    /// The user logs out on this device. Waits until the server knows, at most 5 s.
+    pub async fn logout(&self) -> Result<(), Error> {
+        self.shell.logout().await
+    }
+
+    /// The app goes away, which is not a logout: all is written, the connection is closed in good
+    /// order.
+    pub async fn close(&self) -> Result<(), Error> {
+        let closed = self.shell.close().await;
+        self.readers.close();
+        closed
+    }
+
+    /// The database file.
+    pub fn database(&self) -> &Path {
+        self.shared.database()
+    }
+}
+
+fn users(texts: &[&str]) -> Result<Vec<UserId>, Error> {
+    texts
+        .iter()
+        .map(|text| UserId::parse("invitees", text))
+        .collect()
+}

@@ -1,0 +1,502 @@
+//! What is around the core: its thread, the channel into it, and who gets what it tells.
+//!
+//! One thread owns the core and does one thing at a time: what an app asks, what the link says,
+//! what time brings. After each, the core's effects are carried out in their order. Everything
+//! comes through one bounded channel, so what is asked first is done first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::clock::{Now, now};
+use super::config::Config;
+use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
+use super::event::{Event, EventKind};
+use super::link::{LinkConfig, QuicLink};
+use super::store::Store;
+use super::subscription::{Events, Subscribers, Watch};
+use super::transport::{LinkCommand, LinkEvent, Transport};
+use crate::call::{DeviceId, Op, Outcome, UserId};
+use crate::error::{Code, Error};
+
+/// Requests and frames that wait for the core.
+const INPUTS_MAX: usize = 1_024;
+/// The core looks at the clock at least this often: the thread's own timer does not count sleep.
+const WAKE_MAX: Duration = Duration::from_secs(10);
+/// How long the end of a connection may take to reach the server.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(1_500);
+/// Inputs taken before effects are carried out and timers looked at.
+const INPUTS_AT_ONCE: usize = 64;
+
+/// A waiting caller of a command.
+pub(super) type Waiter = oneshot::Sender<Result<Outcome, Error>>;
+type Work = Box<dyn FnOnce(&mut Running) + Send>;
+
+enum Input {
+    Work(Work),
+    Link(LinkEvent),
+    Stop(oneshot::Sender<Result<(), Error>>),
+}
+
+/// The way into the core's thread.
+#[derive(Clone)]
+pub(super) struct Shell {
+    inputs: SyncSender<Input>,
+    /// Ends the thread when the last handle is dropped.
+    _last: Arc<LastHandle>,
+}
+
+struct LastHandle {
+    inputs: SyncSender<Input>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        let (done, _) = oneshot::channel();
+        // A full channel means a busy core; it sees the closed channel when it has caught up.
+        let _ = self.inputs.try_send(Input::Stop(done));
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(thread);
+    }
+}
+
+/// What handles and the core's thread share.
+pub(super) struct Shared {
+    subscribers: Subscribers,
+    open: AtomicBool,
+    database: PathBuf,
+}
+
+impl Shared {
+    pub fn subscribe(&self) -> Events {
+        self.subscribers.subscribe()
+    }
+
+    pub fn watch(&self) -> Watch {
+        self.subscribers.watch()
+    }
+
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    pub fn fresh_op(&self) -> Op {
+        Op::trusted(
+            uuid::Builder::from_random_bytes(random_bytes())
+                .into_uuid()
+                .simple()
+                .to_string(),
+        )
+    }
+
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.open.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(closed())
+        }
+    }
+}
+
+/// What the core's thread owns.
+struct Running {
+    inputs: Receiver<Input>,
+    /// What came while the end of a connection was waited for.
+    postponed: VecDeque<Input>,
+    /// The attempt that the link is busy with.
+    attempt: Option<u64>,
+    core: Option<Core>,
+    config: Config,
+    user: UserId,
+    link: QuicLink,
+    shared: Arc<Shared>,
+    waiters: BTreeMap<Op, Waiter>,
+    renewing: Option<oneshot::Sender<Result<(), Error>>>,
+    logging_out: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Shell {
+    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>), Error> {
+        let core = open_core(&config, &user)?;
+        let (inputs, receiver) = sync_channel(INPUTS_MAX);
+        let from_link = inputs.clone();
+        let mut link_config = LinkConfig::new(config.server.clone(), config.roots.clone());
+        link_config.server_name.clone_from(&config.server_name);
+        let link = QuicLink::start(
+            link_config,
+            Box::new(move |event| {
+                // Blocking holds the server back while the core is busy.
+                let _ = from_link.send(Input::Link(event));
+            }),
+        )?;
+        let shared = Arc::new(Shared {
+            subscribers: Subscribers::default(),
+            open: AtomicBool::new(true),
+            database: config.database.clone(),
+        });
+        let running = Running {
+            inputs: receiver,
+            postponed: VecDeque::new(),
+            attempt: None,
+            core: Some(core),
+            config,
+            user,
+            link,
+            shared: shared.clone(),
+            waiters: BTreeMap::new(),
+            renewing: None,
+            logging_out: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("offhook-core".into())
+            .spawn(move || running.run())
+            .map_err(|error| {
+                Error::new(
+                    Code::Internal,
+                    "thread",
+                    format!("no thread can be started: {error}"),
+                )
+            })?;
+        let last = LastHandle {
+            inputs: inputs.clone(),
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok((
+            Self {
+                inputs,
+                _last: Arc::new(last),
+            },
+            shared,
+        ))
+    }
+
+    /// Has something done on the core's thread, and waits for what it gives.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core, Now) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(move |running| match &mut running.core {
+            Some(core) => work(core, now()),
+            None => Err(closed()),
+        })
+        .await
+    }
+
+    /// Has something done on the core's thread.
+    pub fn tell(&self, work: impl FnOnce(&mut Core, Now) + Send + 'static) {
+        let work: Work = Box::new(move |running| {
+            if let Some(core) = &mut running.core {
+                work(core, now());
+            }
+        });
+        let _ = self.inputs.send(Input::Work(work));
+    }
+
+    pub async fn submit(
+        &self,
+        given: Submission,
+        waiter: Option<Waiter>,
+    ) -> Result<Submitted, Error> {
+        self.run(move |running| running.submit(given, waiter)).await
+    }
+
+    pub async fn renew_token(&self, token: String) -> Result<(), Error> {
+        let (done, renewed) = oneshot::channel();
+        self.run(move |running| {
+            let core = running.core.as_mut().ok_or_else(closed)?;
+            core.renew_token(now(), token);
+            running.renewing = Some(done);
+            Ok(())
+        })
+        .await?;
+        renewed.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                Code::ConnectionLost,
+                "renew",
+                "the connection was lost before the server took the token; it is shown again at the next",
+            ))
+        })
+    }
+
+    pub async fn logout(&self) -> Result<(), Error> {
+        let (done, logged_out) = oneshot::channel();
+        self.run(move |running| {
+            let core = running.core.as_mut().ok_or_else(closed)?;
+            core.logout(now());
+            running.logging_out = Some(done);
+            Ok(())
+        })
+        .await?;
+        logged_out.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub async fn pause(&self, deadline: Duration) -> Result<(), Error> {
+        let until = Instant::now() + deadline;
+        self.run(move |running| running.pause(until)).await
+    }
+
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.run(Running::resume).await
+    }
+
+    pub async fn close(&self) -> Result<(), Error> {
+        let (done, closed) = oneshot::channel();
+        if self.inputs.send(Input::Stop(done)).is_err() {
+            return Ok(());
+        }
+        closed.await.unwrap_or(Ok(()))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Running) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |running| {
+            // Whoever asked may have gone; what was done is done.
+            let _ = reply.send(work(running));
+        });
+        self.inputs.send(Input::Work(work)).map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Running {
+    fn run(mut self) {
+        if let Some(core) = &mut self.core {
+            core.start(now());
+        }
+        self.carry_out();
+        loop {
+            let mut next = match self.next_input(self.patience()) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return self.stop(None),
+            };
+            for _ in 0..INPUTS_AT_ONCE {
+                match next {
+                    Some(Input::Work(work)) => work(&mut self),
+                    Some(Input::Link(event)) => self.handle_link(event),
+                    Some(Input::Stop(done)) => return self.stop(Some(done)),
+                    None => break,
+                }
+                self.carry_out();
+                next = self.next_input(Duration::ZERO).ok();
+            }
+            self.postponed.extend(next);
+            if let Some(core) = &mut self.core
+                && let Err(error) = core.handle_timeout(now())
+            {
+                report(&error);
+            }
+            self.carry_out();
+        }
+    }
+
+    fn next_input(&mut self, patience: Duration) -> Result<Input, RecvTimeoutError> {
+        match self.postponed.pop_front() {
+            Some(input) => Ok(input),
+            None => self.inputs.recv_timeout(patience),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let now = now();
+        let due = self.core.as_ref().and_then(|core| core.poll_timeout(now));
+        let wait = due.map_or(WAKE_MAX, |due| {
+            Duration::from_millis(u64::try_from(due - now.mono_ms).unwrap_or(0))
+        });
+        wait.min(WAKE_MAX)
+    }
+
+    fn handle_link(&mut self, event: LinkEvent) {
+        self.note_end(&event);
+        if let Some(core) = &mut self.core
+            && let Err(error) = core.handle_link(now(), event)
+        {
+            report(&error);
+        }
+    }
+
+    fn note_end(&mut self, event: &LinkEvent) {
+        if let LinkEvent::Down { attempt, .. } = event
+            && self.attempt == Some(*attempt)
+        {
+            self.attempt = None;
+        }
+    }
+
+    fn submit(&mut self, given: Submission, waiter: Option<Waiter>) -> Result<Submitted, Error> {
+        let core = self.core.as_mut().ok_or_else(closed)?;
+        let submitted = core.submit(now(), given)?;
+        if let Some(waiter) = waiter {
+            self.waiters.insert(submitted.op.clone(), waiter);
+        }
+        Ok(submitted)
+    }
+
+    /// Does what the core wants done, in its order: a verdict reaches its caller before the events
+    /// that it caused reach anybody.
+    fn carry_out(&mut self) {
+        let mut changed = false;
+        while let Some(effect) = self.core.as_mut().and_then(Core::poll_effect) {
+            match effect {
+                Effect::Link(command) => {
+                    if let LinkCommand::Connect { attempt } = command {
+                        self.attempt = Some(attempt);
+                    }
+                    self.link.command(command);
+                }
+                Effect::Settled { position, settled } => {
+                    changed = true;
+                    let waiter = self.waiters.remove(&settled.op);
+                    let result = settled.result.clone();
+                    if waiter.is_some_and(|waiter| waiter.send(result).is_ok()) {
+                        if let Some(core) = &mut self.core {
+                            core.verdict_taken(position);
+                        }
+                    } else {
+                        let kind = EventKind::CommandSettled(settled);
+                        self.publish(Event {
+                            position: Some(position),
+                            kind,
+                        });
+                    }
+                }
+                Effect::Event { position, event } => {
+                    changed = true;
+                    self.publish(Event {
+                        position,
+                        kind: event,
+                    });
+                }
+                Effect::TokenRenewed(result) => {
+                    if let Some(done) = self.renewing.take() {
+                        let _ = done.send(result);
+                    }
+                }
+                Effect::LoggedOut => {
+                    if let Some(done) = self.logging_out.take() {
+                        let _ = done.send(Ok(()));
+                    }
+                }
+            }
+        }
+        if changed {
+            self.shared.subscribers.tell_changed();
+        }
+    }
+
+    fn publish(&self, event: Event) {
+        self.shared.subscribers.tell(&event);
+    }
+
+    /// Closes the connection and the file. What keeps it from being tidy is told, and does not keep
+    /// it from being closed.
+    fn pause(&mut self, until: Instant) -> Result<(), Error> {
+        let Some(core) = &mut self.core else {
+            return Ok(());
+        };
+        core.close(now());
+        let written = if Instant::now() < until {
+            core.checkpoint(now())
+        } else {
+            core.flush(now())
+        };
+        self.carry_out();
+        self.await_last_words(until.min(Instant::now() + LAST_WORDS_MAX));
+        self.core = None;
+        self.waiters.clear();
+        self.shared.open.store(false, Ordering::Release);
+        written
+    }
+
+    /// The server is to know that the device went; what else comes meanwhile is done later.
+    fn await_last_words(&mut self, until: Instant) {
+        while self.attempt.is_some() && self.postponed.len() < INPUTS_MAX {
+            let patience = until.saturating_duration_since(Instant::now());
+            match self.inputs.recv_timeout(patience) {
+                Ok(Input::Link(event)) => self.note_end(&event),
+                Ok(input) => self.postponed.push_back(input),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Opens the file again after a pause; after a logout or a kick, logs in again.
+    fn resume(&mut self) -> Result<(), Error> {
+        if let Some(core) = &mut self.core {
+            core.start(now());
+            return Ok(());
+        }
+        let mut core = open_core(&self.config, &self.user)?;
+        core.start(now());
+        self.core = Some(core);
+        self.shared.open.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn stop(mut self, done: Option<oneshot::Sender<Result<(), Error>>>) {
+        let closed = self.pause(Instant::now() + WAKE_MAX);
+        self.link.command(LinkCommand::Shutdown);
+        self.shared.subscribers.close();
+        if let Some(done) = done {
+            let _ = done.send(closed);
+        }
+    }
+}
+
+fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
+    let fresh = uuid::Builder::from_random_bytes(random_bytes())
+        .into_uuid()
+        .simple()
+        .to_string();
+    let store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
+    let settings = CoreSettings {
+        token: config.token.clone(),
+        build: config.build.clone(),
+        wait_s: u32::try_from(config.wait.as_secs()).unwrap_or(u32::MAX),
+    };
+    let entropy: Entropy = Box::new(|| {
+        let [a, b, c, d, e, f, g, h, ..] = random_bytes();
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    });
+    Core::new(store, settings, entropy)
+}
+
+/// Without the system's randomness an identifier is made of the time; it only has to be new.
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        let time = now();
+        bytes = (i128::from(time.mono_ms) << 64 | i128::from(time.wall_ms)).to_ne_bytes();
+    }
+    bytes
+}
+
+fn report(error: &Error) {
+    if error.code == Code::Internal {
+        tracing::error!(%error, "the core failed");
+    } else {
+        tracing::warn!(%error, "not done");
+    }
+}
+
+fn closed() -> Error {
+    Error::new(
+        Code::Closed,
+        "closed",
+        "the engine is paused or closed; resume it, or open it again",
+    )
+}

@@ -1,0 +1,317 @@
+//! The outbox: commands before they are sent, while they are under way, and what became of them.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::{Map, Value};
+
+use super::Tx;
+use super::rows::text;
+use crate::call::{CallId, Command, CommandKind, Millis, Op, Outcome};
+use crate::error::{Code, Error};
+
+const COLUMNS: &str =
+    "n, op, call_id, command, arguments, queued_at_ms, expires_at_ms, number, attempts, last_error";
+
+/// A command that an app gave.
+#[derive(Clone, Debug)]
+pub struct NewCommand {
+    /// Its identity.
+    pub op: Op,
+    /// The call it is about.
+    pub call_id: CallId,
+    /// What is asked.
+    pub command: Command,
+    /// The server's clock, as known.
+    pub queued_at: Millis,
+    /// After that it can mean nothing any more; 0 is never.
+    pub expires_at: Millis,
+}
+
+/// A command in the file.
+#[derive(Clone, Debug)]
+pub struct StoredCommand {
+    /// The order in which commands were given.
+    pub n: i64,
+    /// Its identity.
+    pub op: Op,
+    /// The call it is about.
+    pub call_id: CallId,
+    /// What is asked.
+    pub command: Command,
+    /// When it was given.
+    pub queued_at: Millis,
+    /// After that it can mean nothing any more; 0 is never.
+    pub expires_at: Millis,
+    /// Its number on the wire; `None` when it was never sent.
+    pub number: Option<u64>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// How a command ended, in the words of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server did it.
+    Accepted,
+    /// The server, or this device for what no server word can change, refused it.
+    Refused,
+    /// It came too late to mean anything.
+    Expired,
+    /// It was taken back before it was sent.
+    Withdrawn,
+    /// It was given up with the identity of the file.
+    Dropped,
+    /// What became of it cannot be known.
+    Unknown,
+}
+
+impl Verdict {
+    /// The verdict that a result is.
+    pub fn of(result: &Result<Outcome, Error>) -> Self {
+        let Err(error) = result else {
+            return Self::Accepted;
+        };
+        let ends = [
+            (Code::Expired, Self::Expired),
+            (Code::Withdrawn, Self::Withdrawn),
+            (Code::Dropped, Self::Dropped),
+            (Code::UnknownOutcome, Self::Unknown),
+        ];
+        let found = ends.into_iter().find(|(code, _)| *code == error.code);
+        found.map_or(Self::Refused, |(_, verdict)| verdict)
+    }
+
+    /// The word in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Dropped => "dropped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Puts a command into the outbox.
+    pub fn insert_command(&self, command: &NewCommand) -> Result<(), Error> {
+        self.cached(
+            "INSERT INTO commands (op, call_id, command, arguments, queued_at_ms, expires_at_ms)
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                command.op.as_str(),
+                command.call_id.as_str(),
+                command.command.kind().name(),
+                arguments_to_json(&command.command),
+                command.queued_at,
+                command.expires_at,
+            ],
+        )
+        .map(drop)
+    }
+
+    /// Commands without a verdict, oldest first.
+    pub fn pending_commands(&self) -> Result<Vec<StoredCommand>, Error> {
+        self.commands("verdict IS NULL ORDER BY n", [])
+    }
+
+    /// How many commands have no verdict.
+    pub fn pending_count(&self) -> Result<usize, Error> {
+        let count: i64 = self.run(
+            self.sql
+                .prepare_cached("SELECT count(*) FROM commands WHERE verdict IS NULL")
+                .and_then(|mut statement| statement.query_row([], |row| row.get(0))),
+        )?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// Commands about a call without a verdict, oldest first.
+    pub fn pending_commands_of(&self, call: &CallId) -> Result<Vec<StoredCommand>, Error> {
+        self.commands(
+            "verdict IS NULL AND call_id = ? ORDER BY n",
+            [call.as_str()],
+        )
+    }
+
+    /// Commands that were sent and have no verdict, in the order of their numbers.
+    pub fn unsettled_commands(&self) -> Result<Vec<StoredCommand>, Error> {
+        self.commands("verdict IS NULL AND number IS NOT NULL ORDER BY number", [])
+    }
+
+    /// Commands that were never sent, in the order in which they were given.
+    pub fn unsent_commands(&self, limit: usize) -> Result<Vec<StoredCommand>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.commands(
+            "verdict IS NULL AND number IS NULL ORDER BY n LIMIT ?",
+            [limit],
+        )
+    }
+
+    /// Commands that were never sent and can mean nothing any more.
+    pub fn expired_commands(&self, now: Millis) -> Result<Vec<StoredCommand>, Error> {
+        self.commands(
+            "verdict IS NULL AND number IS NULL AND expires_at_ms BETWEEN 1 AND ? ORDER BY n",
+            [now],
+        )
+    }
+
+    /// When the next command that was never sent expires.
+    pub fn next_expiry(&self) -> Result<Option<Millis>, Error> {
+        self.run(
+            self.sql
+                .prepare_cached(
+                    "SELECT min(expires_at_ms) FROM commands
+                      WHERE verdict IS NULL AND number IS NULL AND expires_at_ms > 0",
+                )
+                .and_then(|mut statement| statement.query_row([], |row| row.get(0))),
+        )
+    }
+
+    /// The command of that number, if it has no verdict.
+    pub fn command_of_number(&self, number: u64) -> Result<Option<StoredCommand>, Error> {
+        let found = self.commands("verdict IS NULL AND number = ?", [number.cast_signed()])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The first number whose verdict is not in the file.
+    pub fn first_unsettled(&self) -> Result<u64, Error> {
+        let first: Option<i64> = self.run(
+            self.sql
+                .prepare_cached(
+                    "SELECT min(number) FROM commands WHERE verdict IS NULL AND number IS NOT NULL",
+                )
+                .and_then(|mut statement| {
+                    statement
+                        .query_row([], |row| row.get(0))
+                        .optional()
+                        .map(Option::flatten)
+                }),
+        )?;
+        match first {
+            Some(first) => Ok(first.cast_unsigned()),
+            None => self.next_number(),
+        }
+    }
+
+    /// Gives a command its number on the wire; from now on it counts as sent.
+    pub fn number_command(&self, n: i64) -> Result<u64, Error> {
+        let number = self.next_number()?;
+        self.set_next_number(number + 1)?;
+        self.cached(
+            "UPDATE commands SET number = ?, attempts = 1 WHERE n = ?",
+            params![number.cast_signed(), n],
+        )?;
+        Ok(number)
+    }
+
+    /// Notes that the command was sent once more.
+    pub fn note_attempt(&self, n: i64) -> Result<(), Error> {
+        self.cached(
+            "UPDATE commands SET attempts = attempts + 1 WHERE n = ?",
+            [n],
+        )
+        .map(drop)
+    }
+
+    /// Notes why commands without a verdict got no further.
+    pub fn note_error(&self, error: &str) -> Result<(), Error> {
+        self.cached(
+            "UPDATE commands SET last_error = ? WHERE verdict IS NULL",
+            [error],
+        )
+        .map(drop)
+    }
+
+    /// Writes the verdict of a command.
+    pub fn settle(
+        &self,
+        n: i64,
+        result: &Result<Outcome, Error>,
+        now: Millis,
+    ) -> Result<(), Error> {
+        let (code, text) = match result {
+            Ok(outcome) => (0, serde_json::to_string(outcome)),
+            Err(error) => (error.code.number(), serde_json::to_string(error)),
+        };
+        self.cached(
+            "UPDATE commands SET verdict = ?, code = ?, result = ?, settled_at_ms = ? WHERE n = ?",
+            params![Verdict::of(result).word(), code, text.ok(), now, n],
+        )
+        .map(drop)
+    }
+
+    fn commands(
+        &self,
+        condition: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<StoredCommand>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM commands WHERE {condition}");
+        let rows: Vec<Result<StoredCommand, Error>> = self.run(
+            self.sql
+                .prepare_cached(&sql)
+                .and_then(|mut statement| statement.query_map(params, read_command)?.collect()),
+        )?;
+        rows.into_iter().collect()
+    }
+}
+
+/// A row of `commands`; the inner error is for arguments that cannot be read.
+pub(super) fn read_command(row: &Row<'_>) -> rusqlite::Result<Result<StoredCommand, Error>> {
+    let op: String = row.get(1)?;
+    let name: String = row.get(3)?;
+    let arguments: String = row.get(4)?;
+    let command = match arguments_from_json(&name, &arguments) {
+        Ok(command) => command,
+        Err(why) => {
+            let message = format!("command {op} cannot be read: {why}");
+            return Ok(Err(Error::new(Code::Corrupt, "commands", message)));
+        }
+    };
+    Ok(Ok(StoredCommand {
+        n: row.get(0)?,
+        op: Op::trusted(op),
+        call_id: text(row, 2, CallId::trusted)?,
+        command,
+        queued_at: row.get(5)?,
+        expires_at: row.get(6)?,
+        number: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
+        attempts: row.get(8)?,
+        last_error: row.get(9)?,
+    }))
+}
+
+pub(super) const COMMAND_COLUMNS: &str = COLUMNS;
+
+/// The variant's name in the serialized form of a command.
+const fn variant(kind: CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Invite => "Invite",
+        CommandKind::Cancel => "Cancel",
+        CommandKind::Accept => "Accept",
+        CommandKind::Reject => "Reject",
+        CommandKind::CallingInvite => "CallingInvite",
+        CommandKind::Join => "Join",
+        CommandKind::Quit => "Quit",
+        CommandKind::End => "End",
+    }
+}
+
+/// Only the arguments: which command it is stands in a column of its own.
+fn arguments_to_json(command: &Command) -> String {
+    let inner = match serde_json::to_value(command) {
+        Ok(Value::Object(mut tagged)) => tagged.remove(variant(command.kind())),
+        Ok(_) | Err(_) => None,
+    };
+    inner.unwrap_or_default().to_string()
+}
+
+fn arguments_from_json(name: &str, text: &str) -> Result<Command, String> {
+    let kind = CommandKind::from_name(name).ok_or_else(|| format!("{name} is no command"))?;
+    let inner: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut tagged = Map::new();
+    tagged.insert(variant(kind).to_owned(), inner);
+    serde_json::from_value(Value::Object(tagged)).map_err(|error| error.to_string())
+}

@@ -1,0 +1,45 @@
+//! What the app was told, in the transaction that changed the record it was derived from.
+
+use rusqlite::params;
+
+use super::Tx;
+use crate::call::{CallId, Millis};
+use crate::client::event::EventKind;
+use crate::client::json;
+use crate::error::Error;
+
+impl Tx<'_> {
+    /// Appends an event; gives its position.
+    pub fn append_journal(
+        &self,
+        at: Millis,
+        call: &CallId,
+        event: &EventKind,
+    ) -> Result<u64, Error> {
+        let (name, params) = (event.name(), json::event_params(event).to_string());
+        self.cached(
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, ?, ?)",
+            params![at, call.as_str(), name, params],
+        )?;
+        Ok(self.sql.last_insert_rowid().cast_unsigned())
+    }
+
+    /// Takes back the commandSettled of a command whose waiting caller has the verdict.
+    pub fn remove_settled(&self, position: u64) -> Result<(), Error> {
+        self.cached(
+            "DELETE FROM journal WHERE position = ?",
+            params![position.cast_signed()],
+        )
+        .map(drop)
+    }
+
+    /// Notes how far a reader has come. Never goes back.
+    pub fn acknowledge(&self, reader: &str, position: u64) -> Result<(), Error> {
+        self.cached(
+            "INSERT INTO journal_readers (reader, position) VALUES (?1, ?2)
+             ON CONFLICT (reader) DO UPDATE SET position = max(position, excluded.position)",
+            params![reader, position.cast_signed()],
+        )
+        .map(drop)
+    }
+}

@@ -1,0 +1,158 @@
+//! What the file knows of itself and of where it is with the server.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::Tx;
+use crate::call::{DeviceId, Millis};
+use crate::error::{Code, Error};
+use crate::protocol::Cursor;
+
+const USER_ID: &str = "user_id";
+const DEVICE_ID: &str = "device_id";
+const WELCOME_TOKEN: &str = "welcome_token";
+const NEXT_NUMBER: &str = "next_number";
+const CLOCK_OFFSET: &str = "clock_offset_ms";
+
+/// How far the file is with the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The last change of the feed that is in the file.
+    pub cursor: Cursor,
+    /// When the server was last heard.
+    pub heard_at: Millis,
+}
+
+impl Tx<'_> {
+    /// Makes the file this user's if it is nobody's yet, and gives the device that it is.
+    pub(super) fn identify(&self, fresh_device: &DeviceId) -> Result<DeviceId, Error> {
+        match self.meta(USER_ID)? {
+            Some(user) if user == self.user.as_str() => {}
+            Some(user) => {
+                return Err(Error::parameter(
+                    "user",
+                    format!(
+                        "{} is the database of {user}, not of {}; use one file a user",
+                        self.path.display(),
+                        self.user
+                    ),
+                ));
+            }
+            None => self.set_meta(USER_ID, self.user.as_str())?,
+        }
+        match self.meta(DEVICE_ID)? {
+            Some(device) => Ok(DeviceId::trusted(device)),
+            None => {
+                self.set_meta(DEVICE_ID, fresh_device.as_str())?;
+                Ok(fresh_device.clone())
+            }
+        }
+    }
+
+    /// Gives the file a new identity: nothing that the server knew of the old one holds.
+    pub fn set_identity(&self, device: &DeviceId) -> Result<(), Error> {
+        self.set_meta(DEVICE_ID, device.as_str())?;
+        self.set_meta(NEXT_NUMBER, "1")?;
+        self.run(
+            self.sql
+                .execute("DELETE FROM meta WHERE key = ?", [WELCOME_TOKEN]),
+        )?;
+        self.run(self.sql.execute("UPDATE commands SET number = NULL", []))?;
+        self.set_cursor(Cursor::default())
+    }
+
+    /// What the last welcome gave.
+    pub fn welcome_token(&self) -> Result<Option<String>, Error> {
+        self.meta(WELCOME_TOKEN)
+    }
+
+    /// Keeps what the welcome gave.
+    pub fn set_welcome_token(&self, token: &str) -> Result<(), Error> {
+        self.set_meta(WELCOME_TOKEN, token)
+    }
+
+    /// The number that the next new command will have on the wire.
+    pub fn next_number(&self) -> Result<u64, Error> {
+        let Some(text) = self.meta(NEXT_NUMBER)? else {
+            return Ok(1);
+        };
+        text.parse().map_err(|_| {
+            Error::new(
+                Code::Corrupt,
+                NEXT_NUMBER,
+                format!(
+                    "{}: meta.next_number is {text:?}, not a number",
+                    self.path.display()
+                ),
+            )
+        })
+    }
+
+    pub(super) fn set_next_number(&self, number: u64) -> Result<(), Error> {
+        self.set_meta(NEXT_NUMBER, &number.to_string())
+    }
+
+    /// The server's clock minus this device's wall clock, as last known.
+    pub fn clock_offset(&self) -> Result<Option<Millis>, Error> {
+        Ok(self.meta(CLOCK_OFFSET)?.and_then(|text| text.parse().ok()))
+    }
+
+    /// Keeps the offset of the clock.
+    pub fn set_clock_offset(&self, offset: Millis) -> Result<(), Error> {
+        self.set_meta(CLOCK_OFFSET, &offset.to_string())
+    }
+
+    /// How far the file is with the server.
+    pub fn feed(&self) -> Result<FeedPosition, Error> {
+        self.run(
+            self.sql
+                .query_row("SELECT epoch, cursor, heard_at_ms FROM feed", [], |row| {
+                    Ok(FeedPosition {
+                        cursor: Cursor {
+                            epoch: row.get::<_, i64>(0)?.cast_unsigned(),
+                            seq: row.get::<_, i64>(1)?.cast_unsigned(),
+                        },
+                        heard_at: row.get(2)?,
+                    })
+                }),
+        )
+    }
+
+    /// Moves the cursor.
+    pub fn set_cursor(&self, cursor: Cursor) -> Result<(), Error> {
+        let (epoch, seq) = (cursor.epoch.cast_signed(), cursor.seq.cast_signed());
+        self.cached("UPDATE feed SET epoch = ?, cursor = ?", params![epoch, seq])
+            .map(drop)
+    }
+
+    /// Notes when the server was heard.
+    pub fn set_heard(&self, at: Millis) -> Result<(), Error> {
+        self.cached("UPDATE feed SET heard_at_ms = ?", params![at])
+            .map(drop)
+    }
+
+    fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        self.run(
+            self.sql
+                .prepare_cached("SELECT value FROM meta WHERE key = ?")
+                .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional()),
+        )
+    }
+
+    fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.cached(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            params![key, value],
+        )
+        .map(drop)
+    }
+
+    /// Runs a statement that is kept prepared; gives how many rows it touched.
+    pub(super) fn cached(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, Error> {
+        self.run(
+            self.sql
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.execute(params)),
+        )
+    }
+}

@@ -1,0 +1,219 @@
+//! The local database: one file a user, one writer, read-only readers beside it.
+//!
+//! Everything is written in IMMEDIATE transactions ([`Store::transact`]) and nothing that was read
+//! or written in one is told to anybody before it has been committed and synced. The schema, with
+//! what each column means, is in `schema/client/`.
+
+mod calls;
+mod commands;
+mod error;
+mod journal;
+mod meta;
+mod migrate;
+mod read;
+mod rows;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub use calls::StoredCall;
+pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use meta::FeedPosition;
+pub use migrate::SCHEMA_VERSION;
+pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
+
+use crate::call::{DeviceId, UserId};
+use crate::error::{Code, Error};
+use error::{failure, open_failure};
+
+/// The oldest SQLite that may open a database in WAL mode from several connections: versions
+/// before it can corrupt the file.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long a connection waits for another one's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements that the writer keeps.
+const STATEMENTS_KEPT: usize = 64;
+/// The WAL is written back into the file when it has this many pages (4 KiB each).
+const WAL_PAGES_MAX: u32 = 2_000;
+/// What of the WAL file stays on disk after it was written back, in bytes.
+const WAL_BYTES_KEPT: u32 = 4 * 1024 * 1024;
+/// Memory for pages, in KiB.
+const CACHE_KIB: i32 = 2_048;
+
+/// The database of one user on one device, with its writing connection.
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    /// Held for as long as this engine is the one that writes.
+    _lock: File,
+    user: UserId,
+    device: DeviceId,
+}
+
+/// A transaction of the store. Dropped without [`Store::transact`]'s commit, it leaves nothing.
+pub struct Tx<'a> {
+    sql: Transaction<'a>,
+    user: &'a UserId,
+    device: &'a DeviceId,
+    path: &'a Path,
+}
+
+impl Store {
+    /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet.
+    ///
+    /// # Errors
+    /// [`Code::InUse`] when another engine has it, [`Code::NewerVersion`], [`Code::Corrupt`],
+    /// [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it is another
+    /// user's.
+    pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
+        check_sqlite()?;
+        let lock = lock(path)?;
+        create_private(path)?;
+        let mut connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|error| open_failure(path, &error))?;
+        prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
+        migrate::run(&mut connection, path)?;
+        let mut store = Self {
+            connection,
+            path: path.to_owned(),
+            _lock: lock,
+            user: user.clone(),
+            device: fresh_device.clone(),
+        };
+        store.device = store.transact(|tx| tx.identify(fresh_device))?;
+        Ok(store)
+    }
+
+    /// Whose file it is.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The device that this file is.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// Does all of `work` in one transaction that is durable when this returns `Ok`, or nothing
+    /// of it.
+    pub fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let sql = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| failure(&self.path, &error))?;
+        let tx = Tx {
+            sql,
+            user: &self.user,
+            device: &self.device,
+            path: &self.path,
+        };
+        let value = work(&tx)?;
+        tx.sql
+            .commit()
+            .map_err(|error| failure(&self.path, &error))?;
+        Ok(value)
+    }
+
+    /// Gives the file a new identity, after it was found to be a copy.
+    pub fn set_device(&mut self, device: DeviceId) {
+        self.device = device;
+    }
+
+    /// Writes the WAL back into the file as far as it goes.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|error| failure(&self.path, &error))
+    }
+}
+
+impl Tx<'_> {
+    /// Whose file it is.
+    pub fn user(&self) -> &UserId {
+        self.user
+    }
+
+    /// The device that the file is.
+    pub fn device(&self) -> &DeviceId {
+        self.device
+    }
+
+    fn run<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
+        result.map_err(|error| failure(self.path, &error))
+    }
+}
+
+fn check_sqlite() -> Result<(), Error> {
+    if rusqlite::version_number() >= SQLITE_VERSION_MIN {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Internal,
+        "sqlite",
+        format!(
+            "SQLite {} is too old; 3.51.3 is the oldest that may be used: build with the bundled one",
+            rusqlite::version()
+        ),
+    ))
+}
+
+/// One engine writes a file. The lock is the operating system's, so it dies with its process.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| error::io_failure(&name, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::new(
+            Code::InUse,
+            "locked",
+            format!(
+                "{} is open in another engine; close that one first",
+                path.display()
+            ),
+        )),
+        Err(TryLockError::Error(error)) => Err(error::io_failure(&name, &error)),
+    }
+}
+
+/// SQLite would make the file readable by everybody.
+fn create_private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(path)
+        .map(drop)
+        .map_err(|error| error::io_failure(path, &error))
+}
+
+fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}

@@ -1,0 +1,494 @@
+//! What apps read: pages of calls, what is pending, what rings, the journal. On connections of
+//! their own that cannot write, so that reading never waits for writing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
+use serde_json::{Value, json};
+
+use super::BUSY_TIMEOUT;
+use super::commands::{COMMAND_COLUMNS, StoredCommand, read_command};
+use super::error::{failure, open_failure};
+use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
+use crate::call::{
+    Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
+};
+use crate::client::event::{CommandSettled, Event, EventKind};
+use crate::error::{Code, Error};
+use crate::protocol::Cursor;
+
+/// Most calls of a page; more is read as this.
+pub const PAGE_MAX: usize = 100;
+/// Most events of one reading of the journal.
+pub const EVENTS_MAX: usize = 1_000;
+/// Reading connections that are kept open.
+const READERS_KEPT: usize = 2;
+
+/// Reading connections to a database.
+pub struct Readers {
+    path: PathBuf,
+    user: UserId,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Which calls a page has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only calls in this state.
+    pub state: Option<CallState>,
+    /// Only calls that the user missed, or only others.
+    pub missed: Option<bool>,
+    /// Only calls with this user in them.
+    pub with: Option<UserId>,
+    /// Only calls created at this time or later.
+    pub since: Option<Millis>,
+}
+
+/// A page of history, newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The calls.
+    pub calls: Vec<CallEntry>,
+    /// Invites that the server has not taken yet; on the first page only.
+    pub pending: Vec<PendingCommand>,
+    /// Where the next page begins; 0 when there is none.
+    pub next_flag: i64,
+}
+
+/// A call of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallEntry {
+    /// What the server said.
+    pub call: Call,
+    /// Who invited this user; the user themselves in calls they created.
+    pub inviter: UserId,
+    /// Whether the user missed it.
+    pub missed: bool,
+    /// What the user has asked for since, and the server has not decided.
+    pub pending: Vec<PendingCommand>,
+}
+
+/// A command without a verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingCommand {
+    /// Its identity.
+    pub op: Op,
+    /// The call it is about.
+    pub call_id: CallId,
+    /// What is asked.
+    pub command: Command,
+    /// When it was given, on the server's clock.
+    pub queued_at: Millis,
+    /// After that it can mean nothing any more; 0 is never.
+    pub expires_at: Millis,
+    /// Whether it was ever sent.
+    pub sent: bool,
+    /// How often.
+    pub attempts: u32,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// An invitation that rings on this device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingEntry {
+    /// The call.
+    pub call_id: CallId,
+    /// Who invited.
+    pub inviter: UserId,
+    /// Who created the call.
+    pub caller: UserId,
+    /// General or advanced.
+    pub mode: Mode,
+    /// What the invitation gave along.
+    pub extended_data: String,
+    /// When it is over, on the server's clock.
+    pub deadline: Millis,
+    /// How much of it is left, in milliseconds.
+    pub remaining: Millis,
+}
+
+/// Counts for a look at the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusCounts {
+    /// Commands without a verdict.
+    pub pending: u64,
+    /// Missed calls that the user has not seen.
+    pub missed: u64,
+    /// How far the file is with the server.
+    pub cursor: Cursor,
+}
+
+impl From<StoredCommand> for PendingCommand {
+    fn from(stored: StoredCommand) -> Self {
+        Self {
+            op: stored.op,
+            call_id: stored.call_id,
+            command: stored.command,
+            queued_at: stored.queued_at,
+            expires_at: stored.expires_at,
+            sent: stored.number.is_some(),
+            attempts: stored.attempts,
+            last_error: stored.last_error,
+        }
+    }
+}
+
+impl Readers {
+    /// Readers of the file that a [`super::Store`] has opened.
+    pub fn new(path: &Path, user: &UserId) -> Self {
+        Self {
+            path: path.to_owned(),
+            user: user.clone(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Closes the connections that are not in use.
+    pub fn close(&self) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// A page of calls before `next_flag` (0: from the newest), by two range scans whose cost does
+    /// not depend on how deep the page lies.
+    pub fn page(&self, count: usize, next_flag: i64, filter: &Filter) -> Result<Page, Error> {
+        let count = count.clamp(1, PAGE_MAX);
+        let first = next_flag == 0 && *filter == Filter::default();
+        self.read(|sql| {
+            let mut rows = call_rows(sql, count + 1, next_flag, filter)?;
+            let more = rows.len() > count;
+            rows.truncate(count);
+            add_members(sql, &mut rows, &self.user)?;
+            let next_flag = rows.last().filter(|_| more).map_or(0, |last| last.sort_key);
+            let mut waiting = pending(sql)?;
+            let calls = rows
+                .into_iter()
+                .map(|row| self.entry(row, &mut waiting))
+                .collect();
+            waiting.retain(|command| first && command.command.kind() == CommandKind::Invite);
+            Ok(Page {
+                calls,
+                pending: waiting,
+                next_flag,
+            })
+        })
+    }
+
+    /// Commands without a verdict, oldest first.
+    pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
+        self.read(pending)
+    }
+
+    /// Invitations that ring here, the first to run out first.
+    pub fn ringing(&self, now: Millis) -> Result<Vec<RingEntry>, Error> {
+        self.read(|sql| {
+            let mut statement = sql.prepare_cached(
+                "SELECT calls.call_id, members.inviter, calls.caller, calls.mode,
+                        members.invite_data, rings.deadline_ms
+                   FROM rings JOIN calls USING (call_id)
+                        JOIN members ON members.sort_key = calls.sort_key AND members.user_id = ?1
+                  WHERE rings.closed_at_ms = 0 AND rings.invitation > 0 AND rings.deadline_ms > ?2
+                  ORDER BY rings.deadline_ms, calls.call_id",
+            )?;
+            let rows = statement.query_map(params![self.user.as_str(), now], |row| {
+                let deadline: Millis = row.get(5)?;
+                let caller = text(row, 2, UserId::trusted)?;
+                let inviter: Option<String> = row.get(1)?;
+                Ok(RingEntry {
+                    call_id: text(row, 0, CallId::trusted)?,
+                    inviter: inviter.map_or_else(|| caller.clone(), UserId::trusted),
+                    caller,
+                    mode: Mode::from_word(&row.get::<_, String>(3)?),
+                    extended_data: row.get(4)?,
+                    deadline,
+                    remaining: deadline - now,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Counts for a look at the whole.
+    pub fn counts(&self) -> Result<StatusCounts, Error> {
+        self.read(|sql| {
+            sql.query_row(
+                "SELECT (SELECT count(*) FROM commands WHERE verdict IS NULL),
+                        (SELECT count(*) FROM calls WHERE missed = 1 AND seen = 0 AND seen_here = 0),
+                        epoch, cursor FROM feed",
+                [],
+                |row| {
+                    let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+                    Ok(StatusCounts {
+                        pending: count(0)?,
+                        missed: count(1)?,
+                        cursor: Cursor { epoch: count(2)?, seq: count(3)? },
+                    })
+                },
+            )
+        })
+    }
+
+    /// Events after a position, oldest first; whether there are more. An invitation that rings no
+    /// more at `now` is marked as over.
+    pub fn events_since(
+        &self,
+        position: u64,
+        limit: usize,
+        now: Millis,
+    ) -> Result<(Vec<Event>, bool), Error> {
+        let limit = limit.clamp(1, EVENTS_MAX);
+        let mut events: Vec<Event> = self
+            .read(|sql| journal(sql, position, limit + 1, now))?
+            .into_iter()
+            .collect();
+        let more = events.len() > limit;
+        events.truncate(limit);
+        Ok((events, more))
+    }
+
+    /// How far a reader of the journal has come; 0 when it never said.
+    pub fn acknowledged(&self, reader: &str) -> Result<u64, Error> {
+        self.read(|sql| {
+            sql.query_row(
+                "SELECT position FROM journal_readers WHERE reader = ?",
+                [reader],
+                |row| row.get::<_, i64>(0),
+            )
+            .optional()
+            .map(|position| position.unwrap_or(0).cast_unsigned())
+        })
+    }
+
+    fn entry(&self, row: CallRow, waiting: &mut Vec<PendingCommand>) -> CallEntry {
+        let (pending, rest) = std::mem::take(waiting)
+            .into_iter()
+            .partition(|one| one.call_id == row.call.id);
+        *waiting = rest;
+        let me = row.call.member(&self.user);
+        let inviter = me.and_then(|me| me.inviter.clone());
+        CallEntry {
+            inviter: inviter.unwrap_or_else(|| row.call.caller.clone()),
+            missed: row.missed,
+            pending,
+            call: row.call,
+        }
+    }
+
+    /// Reads in one snapshot.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open(&self.path).map_err(|error| open_failure(&self.path, &error))?,
+        };
+        let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < READERS_KEPT {
+            idle.push(connection);
+        }
+        Ok(value)
+    }
+}
+
+fn snapshot<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let sql = connection.unchecked_transaction()?;
+    let value = work(&sql)?;
+    sql.finish()?;
+    Ok(value)
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn call_rows(
+    sql: &Connection,
+    limit: usize,
+    next_flag: i64,
+    filter: &Filter,
+) -> rusqlite::Result<Vec<CallRow>> {
+    let before = if next_flag <= 0 { i64::MAX } else { next_flag };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut conditions = String::from("sort_key < ?");
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(before)];
+    if let Some(state) = filter.state {
+        conditions.push_str(" AND state = ?");
+        values.push(Box::new(state.word()));
+    }
+    if let Some(missed) = filter.missed {
+        conditions.push_str(if missed {
+            " AND missed = 1"
+        } else {
+            " AND missed = 0"
+        });
+    }
+    if let Some(user) = &filter.with {
+        conditions.push_str(
+            " AND EXISTS (SELECT 1 FROM members
+                           WHERE members.sort_key = calls.sort_key AND user_id = ?)",
+        );
+        values.push(Box::new(user.as_str().to_owned()));
+    }
+    if let Some(since) = filter.since {
+        conditions.push_str(" AND create_time_ms >= ?");
+        values.push(Box::new(since));
+    }
+    values.push(Box::new(limit));
+    let text = format!(
+        "SELECT {CALL_COLUMNS} FROM calls WHERE {conditions} ORDER BY sort_key DESC LIMIT ?"
+    );
+    let mut statement = sql.prepare_cached(&text)?;
+    statement
+        .query_map(rusqlite::params_from_iter(values), read_call)?
+        .collect()
+}
+
+/// Adds the members to calls that are sorted newest first.
+fn add_members(sql: &Connection, rows: &mut [CallRow], user: &UserId) -> rusqlite::Result<()> {
+    let (Some(newest), Some(oldest)) = (rows.first(), rows.last()) else {
+        return Ok(());
+    };
+    let range = [oldest.sort_key, newest.sort_key];
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT {MEMBER_COLUMNS} FROM members WHERE sort_key BETWEEN ? AND ?
+          ORDER BY sort_key DESC, position"
+    ))?;
+    let mut members = statement.query_map(range, read_member)?;
+    let mut rows = rows.iter_mut().peekable();
+    while let Some((sort_key, member)) = members.next().transpose()? {
+        while rows.next_if(|row| row.sort_key > sort_key).is_some() {}
+        if let Some(row) = rows.peek_mut()
+            && row.sort_key == sort_key
+        {
+            row.add(member, user);
+        }
+    }
+    Ok(())
+}
+
+fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT {COMMAND_COLUMNS} FROM commands WHERE verdict IS NULL ORDER BY n"
+    ))?;
+    let rows = statement.query_map([], read_command)?;
+    // One that cannot be read is the doctor's affair; the others are still pending.
+    rows.filter_map(|row| {
+        row.map(|row| row.ok().map(PendingCommand::from))
+            .transpose()
+    })
+    .collect()
+}
+
+fn journal(
+    sql: &Connection,
+    position: u64,
+    limit: usize,
+    now: Millis,
+) -> rusqlite::Result<Vec<Event>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = sql.prepare_cached(
+        "SELECT position, name, params, call_id FROM journal
+          WHERE position > ? ORDER BY position LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![position.cast_signed(), limit])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let position = row.get::<_, i64>(0)?.cast_unsigned();
+        if let Some(kind) = event_of(sql, row, now)? {
+            events.push(Event {
+                position: Some(position),
+                kind,
+            });
+        }
+    }
+    Ok(events)
+}
+
+/// The event of a journal row; `None` for one that only a newer build knows.
+fn event_of(sql: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Result<Option<EventKind>> {
+    let name: String = row.get(1)?;
+    let params: Value = serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default();
+    if name == "commandSettled" {
+        let op = params.get("op").and_then(Value::as_str).unwrap_or_default();
+        return settled(sql, op).map(|settled| settled.map(EventKind::CommandSettled));
+    }
+    let Ok(mut event) =
+        serde_json::from_value::<CallEvent>(json!({ "name": name, "params": params }))
+    else {
+        return Ok(None);
+    };
+    if let CallEvent::Received {
+        call_id,
+        deadline,
+        over,
+        ..
+    } = &mut event
+    {
+        *over = *deadline <= now || !still_rings(sql, call_id, *deadline)?;
+    }
+    Ok(Some(EventKind::Call(event)))
+}
+
+fn still_rings(sql: &Connection, call: &CallId, deadline: Millis) -> rusqlite::Result<bool> {
+    sql.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM rings WHERE call_id = ? AND deadline_ms = ?
+                           AND closed_at_ms = 0 AND invitation > 0)",
+    )?
+    .query_row(params![call.as_str(), deadline], |row| row.get(0))
+}
+
+fn settled(sql: &Connection, op: &str) -> rusqlite::Result<Option<CommandSettled>> {
+    let found: Option<(String, String, u32, Option<String>)> = sql
+        .prepare_cached(
+            "SELECT call_id, command, code, result FROM commands
+              WHERE op = ? AND verdict IS NOT NULL",
+        )?
+        .query_row([op], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((call, command, code, result)) = found else {
+        return Ok(None);
+    };
+    let Some(command) = CommandKind::from_name(&command) else {
+        return Ok(None);
+    };
+    let text = result.unwrap_or_default();
+    let unreadable = |error: serde_json::Error| {
+        Error::new(
+            Code::UnknownOutcome,
+            "result",
+            format!("the verdict cannot be read: {error}"),
+        )
+    };
+    let result = if code == 0 {
+        serde_json::from_str(&text).map_err(unreadable)
+    } else {
+        Err(serde_json::from_str(&text).unwrap_or_else(unreadable))
+    };
+    Ok(Some(CommandSettled {
+        op: Op::trusted(op),
+        call_id: CallId::trusted(call),
+        command,
+        result,
+    }))
+}
