@@ -11,13 +11,13 @@ use self::failure::Failure;
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// The signalling server.
+    /// Run the signalling server until it is stopped.
     Serve(serve::Args),
-    /// Looks into a local database, without touching it.
+    /// Look into a local database, without touching it.
     Inspect(inspect::Args),
-    /// A token for a user.
+    /// Sign a token that lets a user log in, and print it.
     Token(token::Args),
-    /// A key pair for tokens.
+    /// Make an Ed25519 key pair to sign and check tokens with.
     Keygen(keygen::Args),
 }
 
