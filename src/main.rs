@@ -1,27 +1,39 @@
-//! The `offhook` binary. Placeholder with the subcommands that exist.
+//! The `offhook` binary: exit code 0 done, 1 failed (one line on stderr), 2 wrong usage.
+
 use std::process::ExitCode;
 
-use clap::Parser;
-use offhook::cli::{keygen, token};
+use clap::{ArgAction, Parser};
+use offhook::cli::Command;
+use tracing_subscriber::EnvFilter;
 
 /// Call invitations that survive a bad network.
 #[derive(Parser)]
 #[command(name = "offhook", version)]
-enum Command {
-    Token(token::Args),
-    Keygen(keygen::Args),
+struct Cli {
+    /// Say more on stderr; twice for decisions, three times for everything.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
 }
 
 fn main() -> ExitCode {
-    let done = match Command::parse() {
-        Command::Token(args) => token::run(args),
-        Command::Keygen(args) => keygen::run(args),
+    let cli = Cli::parse();
+    let filter = match cli.verbose {
+        0 => "warn",
+        1 => "warn,offhook=info",
+        2 => "warn,offhook=debug",
+        _ => "debug,offhook=trace",
     };
-    match done {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .init();
+    match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("offhook: {failure}");
-            ExitCode::from(1)
+            ExitCode::FAILURE
         }
     }
 }

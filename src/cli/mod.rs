@@ -2,4 +2,32 @@
 
 pub mod failure;
 pub mod keygen;
+pub mod serve;
 pub mod token;
+
+use self::failure::Failure;
+
+/// The subcommands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// The signalling server.
+    Serve(serve::Args),
+    /// A token for a user.
+    Token(token::Args),
+    /// A key pair for tokens.
+    Keygen(keygen::Args),
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What failed and what to do, in one line.
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(args) => serve::run(args),
+            Self::Token(args) => token::run(args),
+            Self::Keygen(args) => keygen::run(args),
+        }
+    }
+}

@@ -2,4 +2,12 @@
 
 pub mod auth;
 pub mod certificate;
+mod clock;
+pub mod core;
+pub mod listener;
+pub mod push;
+mod service;
+pub mod settings;
 pub mod store;
+
+pub use service::{INPUTS_PER_STEP_MAX, INPUTS_WAITING_MAX, Server, ServerConfig, ServerError};

@@ -1,0 +1,445 @@
+//! How a device comes in, stays in by its token, and goes out.
+//!
+//! A database that was copied or rolled back is noticed by its welcome token. Each hello that is
+//! taken is given a new one; the next hello brings it, or, where that welcome was lost on the way,
+//! the one before, which voids the newest. Whoever brings another is a copy. One thing looks alike
+//! and is not: a *server* restored from a backup does not know its devices' newest tokens. It is
+//! told by the device's cursor, whose epoch the restored data has never given; such a device is
+//! taken on, once, from where it says it is.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::commands::COMMANDS_BURST;
+use super::session::{Bucket, Device, Phase, User};
+use super::timers::Timer;
+use super::work::Work;
+use super::{ConnId, Effect, State};
+use crate::call::{CallId, DeviceId, Millis, UserId, passing};
+use crate::error::{Code, Error};
+use crate::protocol::{
+    ClosingReason, Cursor, Hello, OPEN_CALLS_MAX, Ping, Pong, Renew, Renewed, TOKEN_BYTES_MAX,
+    ToDevice, TokenNotice, VERSION_MAX, VERSION_MIN, Verdict, Welcome, negotiate,
+};
+use crate::server::auth::TokenError;
+use crate::server::store::{DeviceRow, StoreResult};
+
+/// Within this time a connection says hello.
+pub const HELLO_WITHIN_MS: Millis = 10_000;
+/// A device is told this long before its token runs out.
+pub const TOKEN_NOTICE_MS: Millis = 30_000;
+/// Most started calls of a user that a hello is answered with, besides those that it names.
+pub const OPEN_LANE_CALLS_MAX: usize = 512;
+/// Most letters of a build's name that are kept.
+const BUILD_CHARS_MAX: usize = 64;
+/// Most verdicts that are read at once.
+const VERDICTS_AT_ONCE: usize = 64;
+
+/// A hello whose form and token are good.
+struct Introduced {
+    hello: Hello,
+    version: u16,
+    token_expires_at: Option<Millis>,
+}
+
+impl State {
+    pub(super) fn on_hello(
+        &mut self,
+        work: &mut Work<'_>,
+        conn: ConnId,
+        hello: Hello,
+    ) -> StoreResult<()> {
+        let introduced = match self.check_hello(hello, work.now) {
+            Ok(introduced) => introduced,
+            Err(error) => return self.refuse(work, conn, error),
+        };
+        let hello = &introduced.hello;
+        if let Some(older) = self.connection_of(&hello.user, &hello.device) {
+            self.write_row(work, older)?; // what is read next is to have it
+        }
+        let cursor_valid = work.read()?.knows_cursor(hello.cursor)?;
+        let known = work.read()?.device(&hello.user, &hello.device)?;
+        let row = match self.recognise(hello, known, cursor_valid) {
+            Ok(row) => self.renewed_row(hello, row, work.now),
+            Err(error) => return self.refuse(work, conn, error),
+        };
+        let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
+        let row = DeviceRow {
+            settled_number: row.settled_number.max(settled),
+            ..row
+        };
+        let now = work.now;
+        let store = work.write()?;
+        store.forget_verdicts(&row.user, &row.device, row.settled_number)?;
+        store.put_device(&row)?;
+        store.put_user(&row.user, row.capabilities, now)?;
+        self.let_in(work, conn, introduced, row, cursor_valid)
+    }
+
+    fn check_hello(&self, hello: Hello, now: Millis) -> Result<Introduced, Error> {
+        let Some(version) = negotiate(hello.version_min, hello.version_max) else {
+            return Err(Error::parameter(
+                "version",
+                format!(
+                    "the device speaks {} to {}, this server {VERSION_MIN} to {VERSION_MAX}; update the older of the two",
+                    hello.version_min, hello.version_max
+                ),
+            ));
+        };
+        UserId::parse("userID", hello.user.as_str())?;
+        DeviceId::parse("deviceID", hello.device.as_str())?;
+        if hello.open_calls.len() > OPEN_CALLS_MAX {
+            return Err(Error::parameter(
+                "open_calls",
+                format!(
+                    "names {} calls, at most {OPEN_CALLS_MAX} are allowed",
+                    hello.open_calls.len()
+                ),
+            ));
+        }
+        let admitted = self.admit(&hello.user, hello.token.as_deref(), now)?;
+        Ok(Introduced {
+            hello,
+            version,
+            token_expires_at: admitted,
+        })
+    }
+
+    /// Until when that token lets that user in; `None` is for ever.
+    fn admit(
+        &self,
+        user: &UserId,
+        token: Option<&str>,
+        now: Millis,
+    ) -> Result<Option<Millis>, Error> {
+        if token.is_some_and(|token| token.len() > TOKEN_BYTES_MAX) {
+            let message = format!("the token has more than {TOKEN_BYTES_MAX} bytes");
+            return Err(Error::new(Code::TokenInvalid, "token", message));
+        }
+        match self.auth.admit(user.as_str(), token, now) {
+            Ok(admitted) => Ok(admitted.expires_ms),
+            Err(error) => Err(token_refusal(&error)),
+        }
+    }
+
+    /// Whether this is the device that it says it is, and not a copy of its database.
+    fn recognise(
+        &self,
+        hello: &Hello,
+        known: Option<DeviceRow>,
+        cursor_valid: bool,
+    ) -> Result<Option<DeviceRow>, Error> {
+        let server_is_older = hello.cursor.epoch != 0 && !cursor_valid;
+        let fits = match (&known, &hello.welcome_token) {
+            (None, None) => hello.next_number <= 1,
+            (None, Some(_)) => false,
+            // Its first welcome was lost.
+            (Some(row), None) => row.last_number == 0 && row.previous_welcome_token.is_none(),
+            (Some(row), Some(token)) => {
+                let newest = token == &row.welcome_token;
+                let before = Some(token) == row.previous_welcome_token.as_ref();
+                (newest || before)
+                    && hello.next_number > row.last_number
+                    && hello.first_unsettled <= row.last_number + 1
+            }
+        };
+        if fits {
+            return Ok(known);
+        }
+        // Once in the life of a server: a second one that comes so is a copy of the first.
+        let not_seen_yet = known
+            .as_ref()
+            .is_none_or(|row| row.hello_at < self.started_at);
+        if server_is_older && not_seen_yet {
+            tracing::warn!(
+                user = %hello.user, device = %hello.device,
+                "this data is older than the device; taking the device as it is"
+            );
+            return Ok(known.map(|row| taken_as_it_is(row, hello)));
+        }
+        Err(copied(&hello.device))
+    }
+
+    /// The row with which the session begins. A row that did not exist begins where the device is.
+    fn renewed_row(&mut self, hello: &Hello, known: Option<DeviceRow>, now: Millis) -> DeviceRow {
+        let decided = hello.first_unsettled.saturating_sub(1);
+        let (last_number, settled_number) = known.as_ref().map_or((decided, decided), |row| {
+            (row.last_number, row.settled_number)
+        });
+        DeviceRow {
+            user: hello.user.clone(),
+            device: hello.device.clone(),
+            capabilities: hello.capabilities,
+            build: hello.build.chars().take(BUILD_CHARS_MAX).collect(),
+            last_number,
+            settled_number,
+            welcome_token: self.random_token(),
+            previous_welcome_token: hello.welcome_token.clone(),
+            hello_at: now,
+        }
+    }
+
+    fn random_token(&mut self) -> String {
+        format!("{:016x}{:016x}", (self.entropy)(), (self.entropy)())
+    }
+
+    fn let_in(
+        &mut self,
+        work: &mut Work<'_>,
+        conn: ConnId,
+        introduced: Introduced,
+        row: DeviceRow,
+        cursor_valid: bool,
+    ) -> StoreResult<()> {
+        let Introduced {
+            hello,
+            version,
+            token_expires_at,
+        } = introduced;
+        let (user, name) = (row.user.clone(), row.device.clone());
+        tracing::debug!(
+            conn = conn.0, %user, device = %name, build = row.build, cursor_valid,
+            last_number = row.last_number, "hello"
+        );
+        let welcome = Welcome {
+            version,
+            server_time: work.now,
+            hello_sent_at: hello.sent_at,
+            epoch: self.epoch,
+            cursor_valid,
+            last_number: row.last_number,
+            welcome_token: row.welcome_token.clone(),
+            limits: self.settings.limits(),
+        };
+        let open = self.open_lane(work, &user, &hello.open_calls)?;
+        self.replace_older(work, &user, &name)?;
+        self.hellos += 1;
+        let device = Device {
+            verdict_sent: row.last_number,
+            row,
+            row_changed: false,
+            hello_order: self.hellos,
+            stopped_at: None,
+            phase: Phase::Open(open),
+            position: if cursor_valid { hello.cursor.seq } else { 0 },
+            token_expires_at,
+        };
+        let after = device.row.settled_number + 1;
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.device = Some(device);
+        }
+        let entry = self.users.entry(user.clone()).or_insert_with(|| User {
+            devices: BTreeMap::new(),
+            commands: Bucket::full(COMMANDS_BURST, work.now),
+        });
+        entry.devices.insert(name.clone(), conn);
+        self.mark_present(&user);
+        self.arm_session(conn, work.now);
+        self.send(work, conn, ToDevice::Welcome(Box::new(welcome)));
+        self.send_verdicts_from(work, conn, &user, &name, after)?;
+        self.opening.insert(conn);
+        self.kick_oldest(work, &user)
+    }
+
+    /// What is sent first: all started calls open to the user, and what the device names.
+    fn open_lane(
+        &mut self,
+        work: &mut Work<'_>,
+        user: &UserId,
+        named: &[CallId],
+    ) -> StoreResult<VecDeque<CallId>> {
+        let open = work.read()?.open_calls_of(user, OPEN_LANE_CALLS_MAX)?;
+        let mut calls: VecDeque<CallId> = open.into();
+        for call in named {
+            if CallId::parse("callID", call.as_str()).is_ok() && !calls.contains(call) {
+                calls.push_back(call.clone());
+            }
+        }
+        Ok(calls)
+    }
+
+    fn send_verdicts_from(
+        &mut self,
+        work: &mut Work<'_>,
+        conn: ConnId,
+        user: &UserId,
+        device: &DeviceId,
+        first: u64,
+    ) -> StoreResult<()> {
+        let mut from = first;
+        loop {
+            let kept = work
+                .read()?
+                .verdicts_from(user, device, from, VERDICTS_AT_ONCE)?;
+            let Some(last) = kept.last() else {
+                return Ok(());
+            };
+            from = last.number + 1;
+            for verdict in kept {
+                let call = work.record(&verdict.call)?;
+                let frame = Verdict {
+                    number: verdict.number,
+                    op: verdict.op,
+                    result: verdict.result,
+                    call: call
+                        .filter(|call| call.member(user).is_some())
+                        .map(|call| call.seen_by(user)),
+                };
+                self.send(work, conn, ToDevice::Verdict(Box::new(frame)));
+            }
+        }
+    }
+
+    fn replace_older(
+        &mut self,
+        work: &mut Work<'_>,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> StoreResult<()> {
+        let Some(older) = self.connection_of(user, device) else {
+            return Ok(());
+        };
+        let why = "a newer connection of this device took over";
+        self.say_goodbye(work, older, ClosingReason::Replaced, why)
+    }
+
+    fn connection_of(&self, user: &UserId, device: &DeviceId) -> Option<ConnId> {
+        self.users.get(user)?.devices.get(device).copied()
+    }
+
+    fn kick_oldest(&mut self, work: &mut Work<'_>, user: &UserId) -> StoreResult<()> {
+        let Some(here) = self.users.get(user) else {
+            return Ok(());
+        };
+        if here.devices.len() <= self.settings.devices_max {
+            return Ok(());
+        }
+        let oldest = here.devices.values().copied().min_by_key(|conn| {
+            let session = self.sessions.get(conn);
+            session
+                .and_then(|session| session.device.as_ref())
+                .map_or(0, |device| device.hello_order)
+        });
+        let Some(oldest) = oldest else { return Ok(()) };
+        let why = format!(
+            "{user} has more than {} devices; this one was connected the longest",
+            self.settings.devices_max
+        );
+        self.say_goodbye(work, oldest, ClosingReason::KickedOut, &why)
+    }
+
+    pub(super) fn on_ping(&mut self, work: &mut Work<'_>, conn: ConnId, ping: Ping) {
+        let pong = Pong {
+            ping_sent_at: ping.sent_at,
+            received_at: work.now,
+            sent_at: work.now,
+        };
+        self.send(work, conn, ToDevice::Pong(pong));
+    }
+
+    pub(super) fn on_renew(&mut self, work: &mut Work<'_>, conn: ConnId, renew: &Renew) {
+        let Some(user) = self.user_of(conn) else {
+            return;
+        };
+        let admitted = self.admit(&user, Some(&renew.token), work.now);
+        let result = match admitted {
+            Ok(expires_at) => {
+                if let Some(device) = self.device_mut(conn) {
+                    device.token_expires_at = expires_at;
+                }
+                self.arm_token(conn, work.now);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.send(work, conn, ToDevice::Renewed(Renewed { result }));
+    }
+
+    /// A token is about to run out, or has.
+    pub(super) fn on_token_time(&mut self, work: &mut Work<'_>, conn: ConnId) -> StoreResult<()> {
+        let expires_at = self.device(conn).and_then(|device| device.token_expires_at);
+        let Some(expires_at) = expires_at else {
+            return Ok(());
+        };
+        if work.now >= expires_at {
+            let why = "the token has run out; connect with a new one";
+            return self.say_goodbye(work, conn, ClosingReason::TokenExpired, why);
+        }
+        let seconds = u32::try_from((expires_at - work.now + 999) / 1_000).unwrap_or(u32::MAX);
+        self.timers.set(Timer::Token(conn), expires_at);
+        self.send(work, conn, ToDevice::TokenNotice(TokenNotice { seconds }));
+        Ok(())
+    }
+
+    /// Logs out: unanswered calls that the user made with this device are cancelled.
+    pub(super) fn on_logout(&mut self, work: &mut Work<'_>, conn: ConnId) -> StoreResult<()> {
+        let Some(device) = self.device(conn) else {
+            return Ok(());
+        };
+        let (user, name) = (device.row.user.clone(), device.row.device.clone());
+        let open = work.read()?.open_calls_of(&user, OPEN_LANE_CALLS_MAX)?;
+        for id in open {
+            let Some(call) = work.record(&id)? else {
+                continue;
+            };
+            let primary = call
+                .member(&user)
+                .and_then(|member| member.primary_device());
+            if call.caller != user || primary != Some(&name) {
+                continue;
+            }
+            let doer = passing::Doer::User {
+                user: &user,
+                device: Some(&name),
+            };
+            if let Some(after) = passing::creator_gone(&call, &doer, work.now) {
+                work.change(Some(&call), after, crate::call::Audience::Members, None)?;
+            }
+        }
+        tracing::debug!(conn = conn.0, %user, device = %name, "logged out");
+        self.send(work, conn, ToDevice::LoggedOut);
+        self.end_session(work, conn, work.now)?;
+        work.effects.push(Effect::Close {
+            conn,
+            goodbye: None,
+        });
+        Ok(())
+    }
+}
+
+/// The row of a device that is ahead of this data: what the device has is taken as decided.
+fn taken_as_it_is(row: DeviceRow, hello: &Hello) -> DeviceRow {
+    let decided = hello.first_unsettled.saturating_sub(1);
+    DeviceRow {
+        last_number: row.last_number.max(decided),
+        settled_number: row.settled_number.max(decided),
+        ..row
+    }
+}
+
+/// This database is a copy of one that went on, or an older state of it.
+pub(super) fn copied(device: &DeviceId) -> Error {
+    Error::new(
+        Code::Dropped,
+        "copied",
+        format!(
+            "device {device} is known here by a later state of its database; this one is a copy and goes on under a new identity"
+        ),
+    )
+}
+
+fn token_refusal(error: &TokenError) -> Error {
+    let code = match error {
+        TokenError::Expired { .. } => Code::TokenExpired,
+        TokenError::Missing
+        | TokenError::Malformed(_)
+        | TokenError::Forged
+        | TokenError::NotYetValid { .. }
+        | TokenError::OtherUser { .. } => Code::TokenInvalid,
+    };
+    Error::new(code, "token", error.to_string())
+}
+
+/// Where in its feed a device is, in the epoch of this server.
+pub(super) fn cursor(epoch: u64, seq: u64) -> Cursor {
+    Cursor { epoch, seq }
+}
