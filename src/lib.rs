@@ -26,6 +26,9 @@ pub mod cli;
 #[doc(hidden)]
 pub mod client;
 mod error;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod inspect;
 #[doc(hidden)]
 pub mod protocol;
 #[cfg(feature = "server")]
@@ -50,3 +53,8 @@ pub use client::{
     subscription::{Events, Lagged, Watch},
 };
 pub use error::{Code, Detail, Error};
+
+/// Compiles what the README shows.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

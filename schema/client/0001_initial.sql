@@ -175,27 +175,34 @@ CREATE VIEW pending_view AS
       FROM commands WHERE verdict IS NULL ORDER BY n;
 
 CREATE VIEW timeline_view AS
-    -- All that happened, in order: what the user did, what the server said, what the app was told.
+    -- All that happened, in order: what the user did, what the server said, what this device
+    -- decided by itself, what the app was told. (at_ms, rank, n) is a total order.
     SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at,
-           source, what, who, call_id, device, detail, at_ms
+           source, what, who, call_id, device, detail, at_ms, learned_ms, rank, n
       FROM (
-        SELECT queued_at_ms AS at_ms, 1 AS rank, n, 'user' AS source, command AS what,
+        SELECT queued_at_ms AS at_ms, queued_at_ms AS learned_ms, 1 AS rank, n,
+               'user' AS source, command AS what,
                (SELECT value FROM meta WHERE key = 'user_id') AS who, call_id,
                (SELECT value FROM meta WHERE key = 'device_id') AS device, arguments AS detail
           FROM commands
         UNION ALL
-        SELECT settled_at_ms, 3, n, 'server', command || ' ' || verdict,
+        -- What was never sent, or was given up, did not end by a word of the server.
+        SELECT settled_at_ms, settled_at_ms, 3, n,
+               CASE WHEN number IS NULL OR verdict = 'dropped' THEN 'device' ELSE 'server' END,
+               command || ' ' || verdict,
                (SELECT value FROM meta WHERE key = 'user_id'), call_id,
                (SELECT value FROM meta WHERE key = 'device_id'), coalesce(result, '')
           FROM commands WHERE verdict IS NOT NULL
         UNION ALL
-        SELECT at_ms, 2, n, 'server', CASE user_id WHEN '' THEN 'call ' || state ELSE state END,
+        SELECT at_ms, learned_ms, 2, n, 'server',
+               CASE user_id WHEN '' THEN 'call ' || state ELSE state END,
                CASE user_id WHEN '' THEN coalesce(by_user, '') ELSE user_id END, call_id,
                coalesce(device, ''),
-               CASE WHEN by_user IS NULL OR by_user = user_id THEN '' ELSE 'by ' || by_user END
+               CASE WHEN by_user IS NULL OR user_id IN ('', by_user) THEN ''
+                    ELSE 'by ' || by_user END
           FROM changes
         UNION ALL
-        SELECT at_ms, 4, position, 'app', name,
+        SELECT at_ms, at_ms, 4, position, 'app', name,
                (SELECT value FROM meta WHERE key = 'user_id'), call_id,
                (SELECT value FROM meta WHERE key = 'device_id'), params
           FROM journal

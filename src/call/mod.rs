@@ -2,10 +2,10 @@
 //!
 //! Values in, values out: no clock, no disk, no network, no async. Two functions decide everything:
 //!
-//! - [`apply`] says what a command makes of a call, or why it is refused. Beside it stand the
+//! - `apply` says what a command makes of a call, or why it is refused. Beside it stand the
 //!   changes that are nobody's command: time that passes, receipts, devices that vanish
-//!   ([`passing`]).
-//! - [`hear`] says what a change of the record means to one device of one user.
+//!   (`passing`).
+//! - `hear` says what a change of the record means to one device of one user.
 //!
 //! Both are pure, and always hold: a change never leaves the record half changed; the revision
 //! grows by one for every moment at which something changed; an ended call is frozen but for the

@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 pub mod failure;
+pub mod inspect;
 pub mod keygen;
 pub mod serve;
 pub mod token;
@@ -12,6 +13,8 @@ use self::failure::Failure;
 pub enum Command {
     /// The signalling server.
     Serve(serve::Args),
+    /// Looks into a local database, without touching it.
+    Inspect(inspect::Args),
     /// A token for a user.
     Token(token::Args),
     /// A key pair for tokens.
@@ -26,6 +29,7 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => serve::run(args),
+            Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),
         }

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use self::dial::{Progress, Target, dial};
 use self::mailbox::{Mailbox, Outgoing, Step};
-use self::socket::{Gate, Sockets};
+use self::socket::Sockets;
 use crate::client::roots::Roots;
 use crate::client::transport::{
     DownKind, LinkCommand, LinkDown, LinkEvent, OnLinkEvent, Transport,
@@ -43,8 +43,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After how long without a packet a connection is lost. Above the 35 s after which the server holds
 /// a device to be offline: the word on that is the server's.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long the end of an attempt may take in good order.
+/// How long the server has to take what was still to be sent when an attempt is closed.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long what is under way has to arrive once the rest is given up. Nothing tells when it has.
+const ABANDON_WITHIN: Duration = Duration::from_millis(250);
 /// Most bytes that come before they are read: two of the longest frames, so that one can come while
 /// the other is worked on.
 const RECEIVE_WINDOW: u32 = 2 * (FROM_SERVER_BYTES_MAX as u32 + 1024);
@@ -201,9 +203,9 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn begin(number: u64, gate: &Gate, shared: &Rc<Shared>) -> Self {
+    fn begin(number: u64, sockets: Sockets, shared: &Rc<Shared>) -> Self {
         let is_up = Rc::new(Cell::new(false));
-        let sockets = Rc::new(RefCell::new(Sockets::new(gate.clone())));
+        let sockets = Rc::new(RefCell::new(sockets));
         Self {
             number,
             end: Box::pin(attempt(
@@ -226,9 +228,6 @@ fn run(runtime: Runtime, shared: Shared) {
 
 struct Link {
     shared: Rc<Shared>,
-    /// Everything since the network was last there is behind this gate, connections that are still
-    /// saying their goodbyes too.
-    gate: Gate,
     current: Option<Attempt>,
 }
 
@@ -236,7 +235,6 @@ impl Link {
     fn new(shared: Shared) -> Self {
         Self {
             shared: Rc::new(shared),
-            gate: Gate::default(),
             current: None,
         }
     }
@@ -248,9 +246,11 @@ impl Link {
             tokio::select! {
                 biased;
                 step = shared.mailbox.next_step() => match step {
-                    Step::Cut => self.cut(),
+                    Step::Cut => self.end(DownKind::Local, "the network was switched off"),
                     Step::Rebind => self.rebind(),
-                    Step::Connect { attempt, online } => self.connect(attempt, online),
+                    Step::Connect { attempt, gate } => {
+                        self.connect(attempt, gate.map(Sockets::new));
+                    }
                     Step::Leave => leaving = true,
                 },
                 (attempt, why) = ended(&mut self.current) => {
@@ -261,10 +261,10 @@ impl Link {
         }
     }
 
-    fn connect(&mut self, attempt: u64, online: bool) {
+    fn connect(&mut self, attempt: u64, sockets: Option<Sockets>) {
         self.end(DownKind::Local, "a newer attempt replaces this one");
-        if online {
-            self.current = Some(Attempt::begin(attempt, &self.gate, &self.shared));
+        if let Some(sockets) = sockets {
+            self.current = Some(Attempt::begin(attempt, sockets, &self.shared));
         } else {
             let why = LinkDown::new(
                 DownKind::Address,
@@ -274,12 +274,6 @@ impl Link {
         }
     }
 
-    /// The gate first: what is dropped after it cannot tell anybody.
-    fn cut(&mut self) {
-        std::mem::take(&mut self.gate).shut();
-        self.end(DownKind::Local, "the network was switched off");
-    }
-
     fn rebind(&mut self) {
         let Some(current) = &self.current else {
             return;
@@ -287,12 +281,14 @@ impl Link {
         if !current.is_up.get() {
             // QUIC lets nobody move before the handshake is done: begin it again from where the
             // device is now.
-            self.current = Some(Attempt::begin(current.number, &self.gate, &self.shared));
+            let sockets = current.sockets.borrow().anew();
+            self.current = Some(Attempt::begin(current.number, sockets, &self.shared));
             return;
         }
         let rebound = current.sockets.borrow().rebind();
         if let Err(error) = rebound {
-            std::mem::take(&mut self.gate).shut();
+            // Without a socket on this network there is no way to tell the server either.
+            self.shared.mailbox.cut();
             self.end(
                 DownKind::Lost,
                 format!("the network changed, and there is no socket on the new one: {error}"),
@@ -328,7 +324,7 @@ async fn attempt(
         () = shared.mailbox.closing(number) => return closed_here(),
         why = shared.mailbox.broken(number) => return why,
     };
-    let (connection, send, receive) = match opened {
+    let (connection, mut send, receive) = match opened {
         Ok(opened) => opened,
         Err(why) => return why,
     };
@@ -341,14 +337,14 @@ async fn attempt(
     });
     let why = tokio::select! {
         why = read(number, &shared, receive) => why,
-        why = write(number, &shared.mailbox, send) => why,
+        why = write(number, &shared.mailbox, &mut send) => why,
         why = shared.mailbox.broken(number) => why,
         () = async {
             shared.mailbox.closing(number).await;
             sleep(CLOSE_WITHIN).await;
         } => closed_here(),
     };
-    close(&connection, &why).await;
+    close(&connection, send, &why).await;
     // Once this side is closing it is the one that ended it, however the server took its leave.
     if shared.mailbox.is_closing(number) {
         return closed_here();
@@ -405,7 +401,7 @@ async fn read(number: u64, shared: &Shared, mut receive: RecvStream) -> LinkDown
 }
 
 /// Ends once all is written, the stream is finished and the server has it.
-async fn write(number: u64, mailbox: &Mailbox, mut send: SendStream) -> LinkDown {
+async fn write(number: u64, mailbox: &Mailbox, send: &mut SendStream) -> LinkDown {
     while let Outgoing::Bytes(bytes) = mailbox.outgoing(number).await {
         if let Err(error) = send.write_all(&bytes).await {
             return cannot_write(error).await;
@@ -439,7 +435,10 @@ fn closed_here() -> LinkDown {
 
 /// Closes the connection and lets the packet that says so leave: the process may end right after
 /// the attempt.
-async fn close(connection: &Connection, why: &LinkDown) {
+async fn close(connection: &Connection, mut send: SendStream, why: &LinkDown) {
+    if connection.close_reason().is_some() {
+        return;
+    }
     let code = match why.kind {
         DownKind::Protocol | DownKind::Overflow => CODE_VIOLATION,
         DownKind::HandshakeTimeout
@@ -450,8 +449,20 @@ async fn close(connection: &Connection, why: &LinkDown) {
         | DownKind::Local
         | DownKind::Address => CODE_DONE,
     };
-    if connection.close_reason().is_some() {
-        return;
+    // quinn holds the last packet back together with data that congestion control holds back, and
+    // then forgets it (quinn-rs/quinn#2785): what was not written is given up first. A server that
+    // ended the conversation itself needs no such care.
+    let is_abandoned = match why.kind {
+        DownKind::Protocol | DownKind::Overflow | DownKind::Local => send.reset(code).is_ok(),
+        DownKind::HandshakeTimeout
+        | DownKind::Refused
+        | DownKind::Certificate
+        | DownKind::Lost
+        | DownKind::Closed
+        | DownKind::Address => false,
+    };
+    if is_abandoned {
+        sleep(ABANDON_WITHIN).await;
     }
     let sent = |connection: &Connection| connection.stats().udp_tx.datagrams;
     let before = sent(connection);

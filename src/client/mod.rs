@@ -1,7 +1,7 @@
 //! The engine: what an app embeds.
 //!
-//! [`engine`] is the handle. Behind it one thread ([`shell`]) owns the [`core`], which owns the
-//! [`store`] and the order of commits; the [`link`] moves its bytes. The core does no IO of its own.
+//! `engine` is the handle. Behind it one thread (`shell`) owns the `core`, which owns the `store`
+//! and the order of commits; the `link` moves its bytes. The core does no IO of its own.
 
 pub mod clock;
 pub mod config;

@@ -4,7 +4,7 @@
 //! what time brings. After each, the core's effects are carried out in their order. Everything
 //! comes through one bounded channel, so what is asked first is done first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -29,6 +29,8 @@ use crate::error::{Code, Error};
 const INPUTS_MAX: usize = 1_024;
 /// The core looks at the clock at least this often: the thread's own timer does not count sleep.
 const WAKE_MAX: Duration = Duration::from_secs(10);
+/// How long the end of a connection may take to reach the server.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(1_500);
 /// Inputs taken before effects are carried out and timers looked at.
 const INPUTS_AT_ONCE: usize = 64;
 
@@ -109,6 +111,11 @@ impl Shared {
 
 /// What the core's thread owns.
 struct Running {
+    inputs: Receiver<Input>,
+    /// What came while the end of a connection was waited for.
+    postponed: VecDeque<Input>,
+    /// The attempt that the link is busy with.
+    attempt: Option<u64>,
     core: Option<Core>,
     config: Config,
     user: UserId,
@@ -139,6 +146,9 @@ impl Shell {
             database: config.database.clone(),
         });
         let running = Running {
+            inputs: receiver,
+            postponed: VecDeque::new(),
+            attempt: None,
             core: Some(core),
             config,
             user,
@@ -150,7 +160,7 @@ impl Shell {
         };
         let thread = std::thread::Builder::new()
             .name("offhook-core".into())
-            .spawn(move || running.run(&receiver))
+            .spawn(move || running.run())
             .map_err(|error| {
                 Error::new(
                     Code::Internal,
@@ -263,32 +273,41 @@ impl Shell {
 }
 
 impl Running {
-    fn run(mut self, inputs: &Receiver<Input>) {
+    fn run(mut self) {
         if let Some(core) = &mut self.core {
             core.start(now());
         }
         self.carry_out();
         loop {
-            let first = match inputs.recv_timeout(self.patience()) {
+            let mut next = match self.next_input(self.patience()) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(None),
             };
-            let more = std::iter::from_fn(|| inputs.try_recv().ok()).take(INPUTS_AT_ONCE);
-            for input in first.into_iter().chain(more) {
-                match input {
-                    Input::Work(work) => work(&mut self),
-                    Input::Link(event) => self.handle_link(event),
-                    Input::Stop(done) => return self.stop(Some(done)),
+            for _ in 0..INPUTS_AT_ONCE {
+                match next {
+                    Some(Input::Work(work)) => work(&mut self),
+                    Some(Input::Link(event)) => self.handle_link(event),
+                    Some(Input::Stop(done)) => return self.stop(Some(done)),
+                    None => break,
                 }
                 self.carry_out();
+                next = self.next_input(Duration::ZERO).ok();
             }
+            self.postponed.extend(next);
             if let Some(core) = &mut self.core
                 && let Err(error) = core.handle_timeout(now())
             {
                 report(&error);
             }
             self.carry_out();
+        }
+    }
+
+    fn next_input(&mut self, patience: Duration) -> Result<Input, RecvTimeoutError> {
+        match self.postponed.pop_front() {
+            Some(input) => Ok(input),
+            None => self.inputs.recv_timeout(patience),
         }
     }
 
@@ -302,10 +321,19 @@ impl Running {
     }
 
     fn handle_link(&mut self, event: LinkEvent) {
+        self.note_end(&event);
         if let Some(core) = &mut self.core
             && let Err(error) = core.handle_link(now(), event)
         {
             report(&error);
+        }
+    }
+
+    fn note_end(&mut self, event: &LinkEvent) {
+        if let LinkEvent::Down { attempt, .. } = event
+            && self.attempt == Some(*attempt)
+        {
+            self.attempt = None;
         }
     }
 
@@ -324,7 +352,12 @@ impl Running {
         let mut changed = false;
         while let Some(effect) = self.core.as_mut().and_then(Core::poll_effect) {
             match effect {
-                Effect::Link(command) => self.link.command(command),
+                Effect::Link(command) => {
+                    if let LinkCommand::Connect { attempt } = command {
+                        self.attempt = Some(attempt);
+                    }
+                    self.link.command(command);
+                }
                 Effect::Settled { position, settled } => {
                     changed = true;
                     let waiter = self.waiters.remove(&settled.op);
@@ -382,14 +415,29 @@ impl Running {
             core.flush(now())
         };
         self.carry_out();
+        self.await_last_words(until.min(Instant::now() + LAST_WORDS_MAX));
         self.core = None;
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
         written
     }
 
+    /// The server is to know that the device went; what else comes meanwhile is done later.
+    fn await_last_words(&mut self, until: Instant) {
+        while self.attempt.is_some() && self.postponed.len() < INPUTS_MAX {
+            let patience = until.saturating_duration_since(Instant::now());
+            match self.inputs.recv_timeout(patience) {
+                Ok(Input::Link(event)) => self.note_end(&event),
+                Ok(input) => self.postponed.push_back(input),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Opens the file again after a pause; after a logout or a kick, logs in again.
     fn resume(&mut self) -> Result<(), Error> {
-        if self.core.is_some() {
+        if let Some(core) = &mut self.core {
+            core.start(now());
             return Ok(());
         }
         let mut core = open_core(&self.config, &self.user)?;

@@ -37,10 +37,12 @@ pub enum LinkCommand {
         /// The attempt that ends.
         attempt: u64,
     },
-    /// Whether there is a network. Without one nothing is sent, nothing is heard and nobody is
-    /// told.
+    /// Whether there is a network; at first there is. Without one nothing is sent, nothing is heard
+    /// and nobody is told, from when the command was taken: what goes on ends ([`DownKind::Local`]),
+    /// and an attempt asked for ends at once ([`DownKind::Address`]).
     SetNetwork(bool),
-    /// The device moved to another network: go on from a new local address.
+    /// The device moved to another network: go on from a new local address. What is sent after this
+    /// leaves from there; a handshake that is under way begins again.
     NetworkChanged,
     /// Close the attempt that is going on, if any, and end. Later commands do nothing.
     Shutdown,

@@ -3,8 +3,8 @@
 use super::{Core, Effect, Work, defect};
 use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT};
 use crate::call::{
-    Actor, Call, CallId, Command, CommandKind, Facts, Member, Millis, Op, Outcome, Rules, Under,
-    UserId, apply,
+    Actor, Call, CallId, Command, CommandKind, Facts, Member, Millis, Mode, Op, Outcome, Rules,
+    Under, UserId, apply,
 };
 use crate::client::clock::Now;
 use crate::client::event::{CommandSettled, EventKind};
@@ -69,7 +69,7 @@ impl Core {
                 "{} cannot wait and there is no connection",
                 command.kind().name()
             );
-            return Err(Error::new(Code::ConnectionLost, "offline", message));
+            return Err(Error::new(Code::Expired, "offline", message));
         }
         let room = self.session.room_in_flight();
         let actor = Actor {
@@ -205,15 +205,13 @@ impl Work<'_> {
             command,
         };
         self.tx.insert_command(&new)?;
-        let unsent = pending.iter().find(|earlier| {
-            earlier.command.kind() == CommandKind::Invite && earlier.number.is_none()
-        });
-        match (&new.command, unsent) {
-            (Command::Cancel { .. }, Some(invite)) => {
+        let unsent = pending.iter().find(|earlier| earlier.number.is_none());
+        match unsent.filter(|invite| cancels_all_of(&new.command, &invite.command)) {
+            Some(invite) => {
                 self.withdraw(invite, &new.op)?;
                 Ok(false)
             }
-            (_, _) => Ok(true),
+            None => Ok(true),
         }
     }
 
@@ -342,8 +340,8 @@ fn refuse_for_certain(
     if command.kind() == CommandKind::Invite {
         return Ok(());
     }
-    let certain = !call.is_started()
-        || (command.kind().needs_advanced() && call.mode == crate::call::Mode::General);
+    let certain =
+        !call.is_started() || (command.kind().needs_advanced() && call.mode == Mode::General);
     if !certain || call.revision == 0 {
         return Ok(());
     }
@@ -394,6 +392,22 @@ fn fill_in(
         }
         Command::Invite { .. } | Command::CallingInvite { .. } | Command::Join { .. } => {}
     }
+}
+
+/// Whether a cancel leaves nothing of an invite.
+fn cancels_all_of(cancel: &Command, invite: &Command) -> bool {
+    let Command::Cancel {
+        invitees: cancelled,
+        ..
+    } = cancel
+    else {
+        return false;
+    };
+    let Command::Invite { invitees, mode, .. } = invite else {
+        return false;
+    };
+    let named = |user| cancelled.iter().any(|target| &target.user == user);
+    *mode == Mode::General || cancelled.is_empty() || invitees.iter().all(named)
 }
 
 fn primary_op(member: &Member) -> Option<&Op> {

@@ -12,6 +12,8 @@
 //! the device catches up, nothing is heard before all that rings or is open is on disk.
 
 mod commands;
+mod frames;
+mod heartbeat;
 mod push;
 mod records;
 mod session;

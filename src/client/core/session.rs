@@ -1,43 +1,31 @@
-//! The conversation with the server: connecting, hello, catching up, live; and what is done when
-//! it breaks.
+//! The connection: made, kept, and made again when it breaks.
 
 use super::commands::send_effect;
-use super::{Core, Effect, defect};
-use crate::call::{CallId, DeviceId};
-use crate::client::clock::{Exchange, Now};
-use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState, EventKind};
+use super::heartbeat::PONG_TIMEOUT_MS;
+use super::{Core, Effect};
+use crate::client::clock::Now;
+use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::protocol::{
-    COMMANDS_IN_FLIGHT_MAX, Capabilities, ClosingReason, Cursor, Feed, Goodbye, Hello, Lane,
-    Limits, OPEN_CALLS_MAX, Ping, Pong, Receipt, Renew, SEEN_CALLS_MAX, Seen, Settled, ToDevice,
-    ToServer, VERSION_MAX, VERSION_MIN, Welcome,
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew, ToServer,
+    VERSION_MAX, VERSION_MIN,
 };
 
 /// The first pause before another attempt, at most.
 const BACKOFF_FIRST_MS: i64 = 250;
 /// The longest pause before another attempt.
 const BACKOFF_MAX_MS: i64 = 30_000;
-/// The pause after a refusal that only a change elsewhere can lift.
-const BACKOFF_REFUSED_MS: i64 = 60_000;
 /// How long a hello waits for its answer.
 const HELLO_TIMEOUT_MS: i64 = 10_000;
-/// How long a ping waits for its answer.
-const PONG_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
 const LOGOUT_TIMEOUT_MS: i64 = 5_000;
-/// How often the device is heard while nothing is awaited.
-const HEARTBEAT_IDLE_MS: i64 = 25_000;
-/// How often it is heard while something is, unless the server says otherwise.
-const HEARTBEAT_MS_DEFAULT: i64 = 10_000;
-/// After that many verdicts the server is told at once that it may forget them.
-const VERDICTS_UNACKNOWLEDGED_MAX: u32 = 16;
 /// After so many unanswered attempts in a row, UDP is likely to be blocked.
 const HANDSHAKE_TIMEOUTS_TELLING: u32 = 3;
 
 /// What is going on with the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// No connection is wanted: not started, logged out, kicked out, or in want of a token.
     Off,
     /// The next attempt begins at that time.
@@ -71,25 +59,26 @@ pub struct LinkStatus {
 
 /// The state of the conversation.
 pub(super) struct Session {
-    phase: Phase,
+    pub(super) phase: Phase,
     attempt: u64,
-    epoch: u64,
+    pub(super) epoch: u64,
     network: bool,
-    failures: u32,
-    handshake_timeouts: u32,
-    was_connected: bool,
+    pub(super) failures: u32,
+    pub(super) handshake_timeouts: u32,
+    pub(super) was_connected: bool,
     state: ConnectionState,
     cause: ConnectionCause,
     since: i64,
-    error: Option<String>,
-    limits: Option<Limits>,
-    in_flight: usize,
-    unacknowledged: u32,
+    pub(super) error: Option<String>,
+    pub(super) limits: Option<Limits>,
+    pub(super) in_flight: usize,
+    pub(super) unacknowledged: u32,
     /// The line is stopped: from that number on, not before that time.
-    line_held: Option<(u64, i64)>,
-    last_sent: i64,
-    ping_sent: Option<i64>,
+    pub(super) line_held: Option<(u64, i64)>,
+    pub(super) last_sent: i64,
+    pub(super) ping_sent: Option<i64>,
     logout_until: Option<i64>,
+    pub(super) heard_noted: i64,
 }
 
 impl Session {
@@ -113,6 +102,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            heard_noted: 0,
         }
     }
 
@@ -130,7 +120,7 @@ impl Session {
         }
     }
 
-    fn is_online(&self) -> bool {
+    pub(super) fn is_online(&self) -> bool {
         match self.phase {
             Phase::Online { .. } => true,
             Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {
@@ -193,18 +183,6 @@ impl Core {
             error: self.session.error.clone(),
             rtt_ms: self.clock.rtt_ms(),
         }
-    }
-
-    /// How often the device is to be heard now.
-    pub(super) fn heartbeat_ms(&self) -> i64 {
-        if !self.due.answer_awaited && self.session.in_flight == 0 {
-            return HEARTBEAT_IDLE_MS;
-        }
-        let told = self
-            .session
-            .limits
-            .map(|limits| i64::from(limits.heartbeat_s) * 1_000);
-        told.unwrap_or(HEARTBEAT_MS_DEFAULT)
     }
 
     /// Begins to connect, and to keep connected.
@@ -274,15 +252,22 @@ impl Core {
 
     /// The user logs out on this device: told to the server, and no connection is wanted then.
     pub fn logout(&mut self, now: Now) {
-        if self.session.is_online() {
-            self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
-            self.send(ToServer::Logout);
-        } else {
+        if self.session.phase == Phase::Off || !self.session.network {
             self.logged_out(now);
+            return;
+        }
+        self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
+        self.say_logout();
+    }
+
+    /// Tells the server of a logout that is under way, now or as soon as it is there.
+    pub(super) fn say_logout(&mut self) {
+        if self.session.is_online() && self.session.logout_until.is_some() {
+            self.send(ToServer::Logout);
         }
     }
 
-    fn logged_out(&mut self, now: Now) {
+    pub(super) fn logged_out(&mut self, now: Now) {
         self.session.logout_until = None;
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
@@ -341,17 +326,6 @@ impl Core {
         Ok(())
     }
 
-    fn keep_alive(&mut self, now: Now) {
-        match self.session.ping_sent {
-            Some(sent) if sent + PONG_TIMEOUT_MS <= now.mono_ms => {
-                self.drop_link(now, "the server was not heard in time");
-            }
-            Some(_) => {}
-            None if self.session.last_sent + self.heartbeat_ms() <= now.mono_ms => self.ping(now),
-            None => {}
-        }
-    }
-
     fn connect(&mut self) {
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
@@ -390,188 +364,6 @@ impl Core {
         Ok(())
     }
 
-    fn handle_frame(&mut self, now: Now, frame: ToDevice) -> Result<(), Error> {
-        match frame {
-            ToDevice::Welcome(welcome) => self.handle_welcome(now, &welcome),
-            ToDevice::Refused(refused) => self.handle_refused(now, refused.error),
-            ToDevice::Verdict(verdict) => self.handle_verdict(now, *verdict),
-            ToDevice::Retry(retry) => self.handle_retry(now, &retry),
-            ToDevice::Feed(feed) => self.handle_feed(now, feed),
-            ToDevice::Pong(pong) => self.handle_pong(now, pong),
-            ToDevice::TokenNotice(notice) => {
-                let event = EventKind::TokenWillExpire {
-                    seconds: notice.seconds,
-                };
-                self.effects.push_back(Effect::Event {
-                    position: None,
-                    event,
-                });
-                Ok(())
-            }
-            ToDevice::Renewed(renewed) => {
-                self.effects.push_back(Effect::TokenRenewed(renewed.result));
-                Ok(())
-            }
-            ToDevice::Goodbye(goodbye) => {
-                self.handle_goodbye(now, &goodbye);
-                Ok(())
-            }
-            ToDevice::LoggedOut => {
-                self.logged_out(now);
-                Ok(())
-            }
-        }
-    }
-
-    fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
-        self.clock.sample(Exchange {
-            sent_mono_ms: welcome.hello_sent_at,
-            server_received_ms: welcome.server_time,
-            server_sent_ms: welcome.server_time,
-            received_mono_ms: now.mono_ms,
-        });
-        let offset = self.clock.wall_offset(now);
-        self.session.epoch = welcome.epoch;
-        self.session.limits = Some(welcome.limits);
-        self.session.failures = 0;
-        self.session.handshake_timeouts = 0;
-        self.session.line_held = None;
-        self.session.unacknowledged = 0;
-        self.session.ping_sent = None;
-        let unsettled = self.write(now, |work| {
-            work.tx.set_welcome_token(&welcome.welcome_token)?;
-            work.tx.set_heard(work.now)?;
-            if let Some(offset) = offset {
-                work.tx.set_clock_offset(offset)?;
-            }
-            Ok(work.tx.unsettled_commands()?.len())
-        })?;
-        self.session.in_flight = unsettled;
-        self.session.phase = Phase::Online {
-            open_done: false,
-            history_done: false,
-            cursor_valid: welcome.cursor_valid,
-        };
-        self.session.was_connected = true;
-        self.change(
-            now,
-            ConnectionState::Connected,
-            ConnectionCause::Success,
-            "",
-        );
-        // From here on until the first step is on disk, nothing of it is heard.
-        self.held = Some(Vec::new());
-        self.resend(now, welcome.last_number + 1)?;
-        self.pump(now)?;
-        self.send_seen()
-    }
-
-    fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
-        let why = error.to_string();
-        if [Code::TokenExpired, Code::TokenInvalid].contains(&error.code) {
-            self.session.error = Some(why.clone());
-            self.go_off(now, ConnectionCause::TokenExpired, &why);
-            return Ok(());
-        }
-        if error.code == Code::Dropped {
-            return self.take_new_identity(now, error);
-        }
-        self.write(now, |work| work.tx.note_error(&why))?;
-        self.close_link();
-        let until = now.mono_ms + BACKOFF_REFUSED_MS;
-        self.wait(now, until, ConnectionCause::LoginInterrupted, &why);
-        Ok(())
-    }
-
-    /// This file is a copy of another, or older than it was: it goes on under another name. What
-    /// was under way may or may not have had an effect, and is given up.
-    fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
-        let device = DeviceId::trusted(self.fresh_id(now));
-        self.write(now, |work| {
-            for command in work.tx.pending_commands()? {
-                work.settle(&command, Err(error.clone()))?;
-            }
-            work.tx.set_identity(&device)
-        })?;
-        self.store.set_device(device);
-        self.close_link();
-        let until = now.mono_ms;
-        self.wait(
-            now,
-            until,
-            ConnectionCause::LoginInterrupted,
-            &error.to_string(),
-        );
-        Ok(())
-    }
-
-    fn handle_feed(&mut self, now: Now, feed: Feed) -> Result<(), Error> {
-        let Phase::Online {
-            open_done,
-            history_done,
-            cursor_valid,
-        } = self.session.phase
-        else {
-            return Err(defect("feed", "a feed before the welcome"));
-        };
-        let (live, open_ends, history_ends) = match feed.lane {
-            Lane::Open => (false, feed.last, false),
-            Lane::History => (false, false, feed.last),
-            Lane::Live => (true, false, false),
-        };
-        let epoch = self.session.epoch;
-        self.write(now, |work| {
-            for call in &feed.calls {
-                work.take_record(call, live)?;
-            }
-            if !cursor_valid && (open_ends || history_ends) {
-                work.forget_unknown(open_ends)?;
-            }
-            if let Some(Cursor { seq, .. }) = feed.cursor {
-                work.tx.set_cursor(Cursor { epoch, seq })?;
-            }
-            work.tx.set_heard(work.now)
-        })?;
-        self.session.phase = Phase::Online {
-            open_done: open_done || open_ends,
-            history_done: history_done || history_ends,
-            cursor_valid,
-        };
-        if open_ends {
-            self.release_held();
-        }
-        Ok(())
-    }
-
-    fn handle_pong(&mut self, now: Now, pong: Pong) -> Result<(), Error> {
-        self.session.ping_sent = None;
-        self.clock.sample(Exchange {
-            sent_mono_ms: pong.ping_sent_at,
-            server_received_ms: pong.received_at,
-            server_sent_ms: pong.sent_at,
-            received_mono_ms: now.mono_ms,
-        });
-        let offset = self.clock.wall_offset(now);
-        self.write(now, |work| {
-            work.tx.set_heard(work.now)?;
-            offset.map_or(Ok(()), |offset| work.tx.set_clock_offset(offset))
-        })
-    }
-
-    fn handle_goodbye(&mut self, now: Now, goodbye: &Goodbye) {
-        match goodbye.reason {
-            ClosingReason::KickedOut => {
-                self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);
-            }
-            ClosingReason::TokenExpired => {
-                self.go_off(now, ConnectionCause::TokenExpired, &goodbye.message);
-            }
-            ClosingReason::Replaced | ClosingReason::ShuttingDown | ClosingReason::Violation => {
-                self.drop_link(now, &goodbye.message);
-            }
-        }
-    }
-
     fn link_down(&mut self, now: Now, why: &LinkDown) {
         self.leave_online();
         if self.session.phase == Phase::Off {
@@ -601,27 +393,27 @@ impl Core {
         i64::try_from((self.entropy)() % ceiling.cast_unsigned()).unwrap_or(ceiling)
     }
 
-    fn drop_link(&mut self, now: Now, why: &str) {
+    pub(super) fn drop_link(&mut self, now: Now, why: &str) {
         self.close_link();
         let until = now.mono_ms + self.backoff();
         self.wait(now, until, ConnectionCause::LoginInterrupted, why);
     }
 
-    fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
+    pub(super) fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
         self.change(now, ConnectionState::Reconnecting, cause, why);
     }
 
-    fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
+    pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
         self.close_link();
         self.leave_online();
         self.session.phase = Phase::Off;
         self.change(now, ConnectionState::Disconnected, cause, why);
     }
 
-    fn close_link(&mut self) {
+    pub(super) fn close_link(&mut self) {
         let attempt = self.session.attempt;
         // What this attempt has to say from now on is not listened to.
         self.session.attempt += 1;
@@ -636,7 +428,13 @@ impl Core {
         self.release_held();
     }
 
-    fn change(&mut self, now: Now, state: ConnectionState, cause: ConnectionCause, why: &str) {
+    pub(super) fn change(
+        &mut self,
+        now: Now,
+        state: ConnectionState,
+        cause: ConnectionCause,
+        why: &str,
+    ) {
         let same = self.session.state == state && self.session.cause == cause;
         self.session.state = state;
         self.session.cause = cause;
@@ -653,66 +451,7 @@ impl Core {
         }
     }
 
-    fn ping(&mut self, now: Now) {
-        self.acknowledge_now(now);
-        self.session.ping_sent = Some(now.mono_ms);
-        self.send_at(
-            now,
-            ToServer::Ping(Ping {
-                sent_at: now.mono_ms,
-            }),
-        );
-    }
-
-    /// Tells the server now and then which verdicts it may forget.
-    pub(super) fn acknowledge_verdicts(&mut self, now: Now) -> Result<(), Error> {
-        if self.session.unacknowledged >= VERDICTS_UNACKNOWLEDGED_MAX {
-            self.acknowledge_now(now);
-        }
-        Ok(())
-    }
-
-    fn acknowledge_now(&mut self, now: Now) {
-        if !self.session.is_online() {
-            return;
-        }
-        // Only a courtesy to the server: the next hello says it again.
-        let known = self
-            .store
-            .transact(|tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
-        if let Ok((first_unsettled, cursor)) = known {
-            self.session.unacknowledged = 0;
-            let number = first_unsettled.saturating_sub(1);
-            self.send_at(now, ToServer::Settled(Settled { number, cursor }));
-        }
-    }
-
-    /// Tells the server of missed calls that were marked as seen here.
-    pub(super) fn send_seen(&mut self) -> Result<(), Error> {
-        if !self.session.is_online() {
-            return Ok(());
-        }
-        let mut after = 0;
-        loop {
-            let marked = self
-                .store
-                .transact(|tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
-            let Some((last, _)) = marked.last() else {
-                return Ok(());
-            };
-            after = *last;
-            let calls: Vec<CallId> = marked.into_iter().map(|(_, call)| call).collect();
-            self.send(ToServer::Seen(Seen { calls }));
-        }
-    }
-
-    pub(super) fn send_receipt(&mut self, receipt: Receipt) {
-        if self.session.is_online() {
-            self.send(ToServer::Receipt(receipt));
-        }
-    }
-
-    fn send_at(&mut self, now: Now, frame: ToServer) {
+    pub(super) fn send_at(&mut self, now: Now, frame: ToServer) {
         self.session.last_sent = now.mono_ms;
         self.send(frame);
     }

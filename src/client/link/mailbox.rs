@@ -10,12 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::socket::Gate;
 use crate::client::transport::{DownKind, LinkCommand, LinkDown};
 use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, TO_SERVER_BYTES_MAX, ToServer, encode};
 
 /// Most bytes of frames that wait to be written; as many again may be with the writer. Room for all
 /// that a device says at once after a reconnect: every command under way, each as long as a frame can
-/// be, and [`OTHER_FRAMES_MAX`] more. A connection that is behind by more is better given up.
+/// be, and `OTHER_FRAMES_MAX` more. A connection that is behind by more is better given up.
 pub const OUTBOX_BYTES_MAX: usize =
     (COMMANDS_IN_FLIGHT_MAX + OTHER_FRAMES_MAX) * (TO_SERVER_BYTES_MAX + 4);
 /// The longest frames that fit beside the commands: a hello, a token, and some thousand receipts.
@@ -24,9 +25,9 @@ const OTHER_FRAMES_MAX: usize = 16;
 const CONNECTS_MAX: usize = 16;
 
 /// What the link's thread is to do next, apart from frames.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Step {
-    /// Cut all that there is off from the network, without a word.
+    /// The network is gone, and all that there was is cut off from it already.
     Cut,
     /// Go on from a new socket.
     Rebind,
@@ -34,8 +35,8 @@ pub enum Step {
     Connect {
         /// Its number.
         attempt: u64,
-        /// Whether there is a network.
-        online: bool,
+        /// What its sockets are behind; `None` while there is no network.
+        gate: Option<Gate>,
     },
     /// Begin nothing more.
     Leave,
@@ -59,6 +60,9 @@ pub struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Everything since the network was last there is behind this one, connections that are still
+    /// saying their goodbyes too.
+    gate: Gate,
     cut: bool,
     offline: bool,
     rebind: bool,
@@ -91,7 +95,11 @@ impl Mailbox {
             }
             LinkCommand::SetNetwork(online) => {
                 waiting.offline = !online;
-                waiting.cut |= !online;
+                if !online {
+                    // Here and not on the link's thread: once this returns, nothing is sent.
+                    mem::take(&mut waiting.gate).shut();
+                    waiting.cut = true;
+                }
             }
             LinkCommand::NetworkChanged => waiting.rebind = true,
             LinkCommand::Shutdown => {
@@ -106,13 +114,27 @@ impl Mailbox {
     /// Waits for what is to be done next. The network comes first: an attempt asked for after it
     /// went and came back begins on what came back.
     pub async fn next_step(&self) -> Step {
-        self.when(Waiting::next_step).await
+        let step = self.when(Waiting::next_step).await;
+        // The writer waits while the network is about to change.
+        self.bell.notify_waiters();
+        step
     }
 
-    /// Waits for frames of that attempt to write, or for its end.
+    /// Cuts everything off from the network, as if it had gone and come back.
+    pub fn cut(&self) {
+        mem::take(&mut self.lock().gate).shut();
+    }
+
+    /// Waits for frames of that attempt to write, or for its end. What was sent after a change of
+    /// the network is not written before it.
     pub async fn outgoing(&self, attempt: u64) -> Outgoing {
-        self.when(|waiting| waiting.outbox.of(attempt)?.outgoing())
-            .await
+        self.when(|waiting| {
+            if waiting.cut || waiting.rebind {
+                return None;
+            }
+            waiting.outbox.of(attempt)?.outgoing()
+        })
+        .await
     }
 
     /// Waits until that attempt is to be closed.
@@ -184,7 +206,7 @@ impl Waiting {
         if let Some(attempt) = self.connects.pop_front() {
             return Some(Step::Connect {
                 attempt,
-                online: !self.offline,
+                gate: (!self.offline).then(|| self.gate.clone()),
             });
         }
         if self.leave && !mem::replace(&mut self.leave_taken, true) {

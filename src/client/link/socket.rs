@@ -151,6 +151,11 @@ impl Sockets {
         }
     }
 
+    /// None any more, and the next behind the same gate.
+    pub fn anew(&self) -> Self {
+        Self::new(self.gate.clone())
+    }
+
     /// Moves every connection to a new local address.
     pub fn rebind(&self) -> io::Result<()> {
         for (endpoint, is_v4) in [(&self.v4, true), (&self.v6, false)] {

@@ -75,16 +75,7 @@ impl Tx<'_> {
             .map(|before| before.call.members.as_slice())
             .unwrap_or_default();
         for (position, member) in call.members.iter().enumerate() {
-            let same = |before: &Member| {
-                before.user == member.user
-                    && before.state_revision == member.state_revision
-                    && before.join_time == member.join_time
-                    && before.acting_device == member.acting_device
-                    && before.state == member.state
-                    && before.data == member.data
-                    && before.deadline == member.deadline
-            };
-            if !known.get(position).is_some_and(same) {
+            if known.get(position) != Some(member) {
                 self.write_member_row(sort_key, position, member)?;
             }
         }

@@ -1,0 +1,123 @@
+//! Being heard, and hearing: pings with samples of the clock, and the small things that are told
+//! along the way: verdicts that are on disk, receipts, missed calls that were seen.
+
+use super::Core;
+use crate::call::CallId;
+use crate::client::clock::{Exchange, Now};
+use crate::error::Error;
+use crate::protocol::{Ping, Pong, Receipt, SEEN_CALLS_MAX, Seen, Settled, ToServer};
+
+/// How long a ping waits for its answer.
+pub(super) const PONG_TIMEOUT_MS: i64 = 10_000;
+/// How often the device is heard while nothing is awaited.
+const HEARTBEAT_IDLE_MS: i64 = 25_000;
+/// How often it is heard while something is, unless the server says otherwise.
+const HEARTBEAT_MS_DEFAULT: i64 = 10_000;
+/// How often the file notes when the server was heard: a device that only lies there does not
+/// write with every heartbeat.
+const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;
+/// After that many verdicts the server is told at once that it may forget them.
+const VERDICTS_UNACKNOWLEDGED_MAX: u32 = 16;
+
+impl Core {
+    /// How often the device is to be heard now.
+    pub(super) fn heartbeat_ms(&self) -> i64 {
+        if !self.due.answer_awaited && self.session.in_flight == 0 {
+            return HEARTBEAT_IDLE_MS;
+        }
+        let told = self
+            .session
+            .limits
+            .map(|limits| i64::from(limits.heartbeat_s) * 1_000);
+        told.unwrap_or(HEARTBEAT_MS_DEFAULT)
+    }
+
+    pub(super) fn keep_alive(&mut self, now: Now) {
+        match self.session.ping_sent {
+            Some(sent) if sent + PONG_TIMEOUT_MS <= now.mono_ms => {
+                self.drop_link(now, "the server was not heard in time");
+            }
+            Some(_) => {}
+            None if self.session.last_sent + self.heartbeat_ms() <= now.mono_ms => self.ping(now),
+            None => {}
+        }
+    }
+
+    pub(super) fn handle_pong(&mut self, now: Now, pong: Pong) -> Result<(), Error> {
+        self.session.ping_sent = None;
+        self.clock.sample(Exchange {
+            sent_mono_ms: pong.ping_sent_at,
+            server_received_ms: pong.received_at,
+            server_sent_ms: pong.sent_at,
+            received_mono_ms: now.mono_ms,
+        });
+        if now.mono_ms < self.session.heard_noted + HEARD_NOTED_EVERY_MS {
+            return Ok(());
+        }
+        self.session.heard_noted = now.mono_ms;
+        let offset = self.clock.wall_offset(now);
+        self.write(now, |work| {
+            work.tx.set_heard(work.now)?;
+            offset.map_or(Ok(()), |offset| work.tx.set_clock_offset(offset))
+        })
+    }
+
+    pub(super) fn ping(&mut self, now: Now) {
+        self.acknowledge_now(now);
+        self.session.ping_sent = Some(now.mono_ms);
+        self.send_at(
+            now,
+            ToServer::Ping(Ping {
+                sent_at: now.mono_ms,
+            }),
+        );
+    }
+
+    /// Tells the server now and then which verdicts it may forget.
+    pub(super) fn acknowledge_verdicts(&mut self, now: Now) -> Result<(), Error> {
+        if self.session.unacknowledged >= VERDICTS_UNACKNOWLEDGED_MAX {
+            self.acknowledge_now(now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn acknowledge_now(&mut self, now: Now) {
+        if !self.session.is_online() {
+            return;
+        }
+        // Only a courtesy to the server: the next hello says it again.
+        let known = self
+            .store
+            .transact(|tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
+        if let Ok((first_unsettled, cursor)) = known {
+            self.session.unacknowledged = 0;
+            let number = first_unsettled.saturating_sub(1);
+            self.send_at(now, ToServer::Settled(Settled { number, cursor }));
+        }
+    }
+
+    /// Tells the server of missed calls that were marked as seen here.
+    pub(super) fn send_seen(&mut self) -> Result<(), Error> {
+        if !self.session.is_online() {
+            return Ok(());
+        }
+        let mut after = 0;
+        loop {
+            let marked = self
+                .store
+                .transact(|tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
+            let Some((last, _)) = marked.last() else {
+                return Ok(());
+            };
+            after = *last;
+            let calls: Vec<CallId> = marked.into_iter().map(|(_, call)| call).collect();
+            self.send(ToServer::Seen(Seen { calls }));
+        }
+    }
+
+    pub(super) fn send_receipt(&mut self, receipt: Receipt) {
+        if self.session.is_online() {
+            self.send(ToServer::Receipt(receipt));
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Opening a database to look at it and for nothing else.
+//!
+//! SQLite's own read-only mode is not enough for a database in WAL mode: it still makes the files
+//! `-wal` and `-shm` where they are missing, and cannot open the database where it may not. So
+//! the way in depends on what lies beside the file; see `Access`.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::{Error, Problem};
+
+/// The newest layout (`PRAGMA user_version`) that this build knows. Of newer ones it shows what it
+/// recognizes.
+pub const SCHEMA_KNOWN: i64 = 1;
+
+/// How long a question waits for a lock. An app in WAL mode locks readers out only for the moment
+/// in which it opens or closes the file.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a question is asked anew because an app came in between.
+const ATTEMPTS_MAX: u32 = 5;
+
+const HEADER_BYTES: usize = 100;
+const HEADER_MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where in the header the version of the format stands that readers must know.
+const HEADER_READ_VERSION: usize = 19;
+/// Its value for databases in WAL mode.
+const HEADER_WAL: u8 = 2;
+
+/// How a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// With SQLite's locks: an app has it open or may have, or it is not in WAL mode, where
+    /// reading makes no files. Nothing that an app does meanwhile can confuse the answer.
+    Shared,
+    /// A WAL with content and no `-shm`: a copy, nobody has it open. The index of the WAL is built
+    /// in memory, without locks.
+    Private,
+    /// No WAL: all there is stands in the file itself. Without locks.
+    Still,
+}
+
+/// A database that is looked at.
+#[derive(Debug)]
+pub struct Database {
+    /// As it was named.
+    path: PathBuf,
+    connection: Connection,
+    access: Access,
+    /// What the files looked like when it was opened.
+    files: Files,
+    version: i64,
+}
+
+impl Database {
+    /// Opens a file, and sees whether it is a database of the engine.
+    ///
+    /// Not for a process in which an app has the same file open: on Unix the locks of a process on
+    /// a file are gone as soon as it closes any handle of that file, and this closes some.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be read, is empty, damaged, or something else.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::connect(path).map_err(|problem| Error::new(path, problem))
+    }
+
+    /// The version of the file's layout (`PRAGMA user_version`).
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Asks something within one snapshot of the database.
+    ///
+    /// Where no locks are held, an app can open and write the file under the question's feet; then
+    /// the answer is thrown away and the question asked anew, with locks by then.
+    pub(super) fn read<T>(
+        &mut self,
+        question: impl Fn(&Connection) -> Result<T, Problem>,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.is_stale() {
+                *self = Self::open(&self.path)?;
+            }
+            let answer = self.ask(&question);
+            if !self.is_stale() {
+                return answer.map_err(|problem| Error::new(&self.path, problem));
+            }
+        }
+        Err(Error::new(&self.path, Problem::Changing))
+    }
+
+    fn ask<T>(&self, question: &impl Fn(&Connection) -> Result<T, Problem>) -> Result<T, Problem> {
+        // Dropped at the end of the question: a reader that stays keeps the app from starting
+        // its WAL over.
+        let snapshot = self.connection.unchecked_transaction()?;
+        question(&snapshot)
+    }
+
+    fn is_stale(&self) -> bool {
+        match self.access {
+            Access::Shared => false,
+            Access::Private | Access::Still => self.files != Files::of(&self.path),
+        }
+    }
+
+    fn connect(path: &Path) -> Result<Self, Problem> {
+        let files = Files::of(path);
+        let wal_mode = read_header(path)?;
+        let access = if wal_mode {
+            files.access()
+        } else {
+            Access::Shared
+        };
+        let (access, connection) = match open_as(path, access) {
+            // `-shm` lies there, but in a folder that takes no files or under another owner.
+            Err(Problem::Sqlite(error)) if access == Access::Shared && cannot_share(&error) => {
+                let fallback = files.access_without_locks();
+                (fallback, open_as(path, fallback)?)
+            }
+            other => (access, other?),
+        };
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let ours: bool = connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calls')",
+            [],
+            |row| row.get(0),
+        )?;
+        if !ours {
+            return Err(Problem::NotOurs);
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+            access,
+            files,
+            version,
+        })
+    }
+}
+
+/// Opens the file in one of the ways and reads a first page, because SQLite opens lazily.
+fn open_as(path: &Path, access: Access) -> Result<Connection, Problem> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let real = real_path(path)?;
+    let connection = match access {
+        Access::Shared => Connection::open_with_flags(&real, flags)?,
+        Access::Private => {
+            let without_locks = if cfg!(windows) {
+                c"win32-none"
+            } else {
+                c"unix-none"
+            };
+            let connection = Connection::open_with_flags_and_vfs(&real, flags, without_locks)?;
+            // Only then is the index of the WAL kept in memory and not in a file.
+            connection.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
+            connection
+        }
+        Access::Still => {
+            let uri = format!("file:{}?immutable=1", percent_encoded(&real)?);
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+    };
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Whoever closes a database last empties and deletes its WAL. Never us.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // The file may come from anybody: what its schema says must have no effect beyond it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // Sorting a long timeline would otherwise put files somewhere.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn cannot_share(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    code == Some(ErrorCode::CannotOpen) || code == Some(ErrorCode::ReadOnly)
+}
+
+/// Whether the database is in WAL mode; an error if the file cannot be a database.
+///
+/// SQLite would tell most of this too, but not which of the reasons it was, and it takes an empty
+/// file for a database without tables.
+fn read_header(path: &Path) -> Result<bool, Problem> {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Problem::NotAFile);
+    }
+    if metadata.len() == 0 {
+        return Err(Problem::Empty);
+    }
+    let mut header = [0; HEADER_BYTES];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Problem::NotADatabase),
+        Err(error) => Err(unreadable(error)),
+        Ok(()) if !header.starts_with(HEADER_MAGIC) => Err(Problem::NotADatabase),
+        Ok(()) => Ok(header.get(HEADER_READ_VERSION) == Some(&HEADER_WAL)),
+    }
+}
+
+fn unreadable(error: io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::NotFound {
+        Problem::Missing
+    } else {
+        Problem::Unreadable(error)
+    }
+}
+
+/// The file itself where a link was named: SQLite keeps the other files beside that.
+fn real_path(path: &Path) -> Result<PathBuf, Problem> {
+    let real = if cfg!(windows) {
+        // Its canonical paths are of a kind that has no URI.
+        std::path::absolute(path)
+    } else {
+        fs::canonicalize(path)
+    };
+    real.map_err(unreadable)
+}
+
+/// A path as it stands in a `file:` URI.
+fn percent_encoded(path: &Path) -> Result<String, Problem> {
+    let mut encoded = String::new();
+    if cfg!(windows) {
+        encoded.push('/');
+    }
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'\\' if cfg!(windows) => encoded.push('/'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                encoded.push(char::from(*byte));
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    // Two slashes at the start would make a host's name of the first folder.
+    if encoded.starts_with("//") {
+        encoded.insert_str(0, "//");
+    }
+    Ok(encoded)
+}
+
+/// What can be seen of the files from outside; changes when an app opens or writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Files {
+    database: Option<Stamp>,
+    wal: Option<Stamp>,
+    has_shm: bool,
+}
+
+/// Length and time of the last change.
+type Stamp = (u64, Option<SystemTime>);
+
+impl Files {
+    fn of(path: &Path) -> Self {
+        let real = real_path(path).unwrap_or_else(|_| path.to_owned());
+        Self {
+            database: stamp(&real),
+            wal: stamp(&beside(&real, "-wal")),
+            has_shm: stamp(&beside(&real, "-shm")).is_some(),
+        }
+    }
+
+    /// Whoever has the database open in WAL mode has both files beside it.
+    fn access(&self) -> Access {
+        if self.wal.is_some() && self.has_shm {
+            Access::Shared
+        } else {
+            self.access_without_locks()
+        }
+    }
+
+    fn access_without_locks(&self) -> Access {
+        match self.wal {
+            Some((bytes, _)) if bytes > 0 => Access::Private,
+            Some(_) | None => Access::Still,
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn app(path: &Path) -> Connection {
+        let app = Connection::open(path).unwrap();
+        app.execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS calls (call_id TEXT) STRICT;",
+        )
+        .unwrap();
+        app
+    }
+
+    fn count(snapshot: &Connection) -> Result<i64, Problem> {
+        Ok(snapshot.query_row("SELECT count(*) FROM calls", [], |row| row.get(0))?)
+    }
+
+    #[test]
+    fn an_app_that_starts_in_the_middle_of_a_question_does_not_confuse_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.db");
+        drop(app(&path));
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(database.access, Access::Still);
+        let started = Cell::new(None);
+        let seen = database.read(|snapshot| {
+            let seen = count(snapshot);
+            if started.take().is_none() {
+                let app = app(&path);
+                app.execute("INSERT INTO calls VALUES ('a')", []).unwrap();
+                started.set(Some(app));
+            }
+            seen
+        });
+        assert_eq!(seen.unwrap(), 1);
+        assert_eq!(database.access, Access::Shared);
+    }
+
+    #[test]
+    fn a_file_that_never_comes_to_rest_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.db");
+        drop(app(&path));
+        let mut database = Database::open(&path).unwrap();
+        let error = database
+            .read(|snapshot| {
+                // Opened, written and closed: by the time of the next look nobody has it open.
+                app(&path)
+                    .execute("INSERT INTO calls VALUES (hex(zeroblob(5000)))", [])
+                    .unwrap();
+                count(snapshot)
+            })
+            .unwrap_err();
+        assert!(error.to_string().contains("try again"), "{error}");
+    }
+
+    #[test]
+    fn a_look_that_stays_sees_what_came_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.db");
+        drop(app(&path));
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(database.read(count).unwrap(), 0);
+        let app = app(&path);
+        for rows in 1..4 {
+            app.execute("INSERT INTO calls VALUES ('a')", []).unwrap();
+            assert_eq!(database.read(count).unwrap(), rows);
+        }
+    }
+
+    #[test]
+    fn paths_of_all_kinds_stand_in_a_uri() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("a b?c#d%e&f=通话");
+        fs::create_dir(&odd).unwrap();
+        let path = odd.join("alice.db?mode=rwc");
+        drop(app(&path));
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(database.access, Access::Still);
+        assert_eq!(database.read(count).unwrap(), 0);
+    }
+}

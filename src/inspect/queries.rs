@@ -1,0 +1,350 @@
+//! The questions, in SQL.
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Params, params_from_iter};
+
+use super::database::Database;
+use super::error::{Error, Problem};
+use super::model::{CallPage, Entry, Member, Pending, Story, Timeline};
+use super::rows::{
+    CALL_COLUMNS, COMMAND_COLUMNS, ENTRY_COLUMNS, Fields, MEMBER_COLUMNS, RING_COLUMNS, call,
+    command, details, entry, member, pending_command, ring,
+};
+
+/// Most calls on a page; more is read as that.
+const PAGE_MAX: u32 = 100;
+
+/// Most entries of a timeline.
+pub const TIMELINE_MAX: usize = 10_000;
+
+/// `sort_key` is the creation time in ms times this, plus a count.
+const SORT_KEYS_A_MS: i64 = 1 << 11;
+
+/// Which calls a list has in it. By default the newest twenty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// How many at most; more than a hundred are read as a hundred.
+    pub count: u32,
+    /// The `next_flag` of the page before; 0: the first page.
+    pub next_flag: i64,
+    /// Only calls in that state.
+    pub state: Option<StateFilter>,
+    /// Only missed calls, seen or not.
+    pub missed: bool,
+    /// Only calls that this user is or was in.
+    pub with: Option<String>,
+    /// Only calls created then or later, in ms.
+    pub since_ms: Option<i64>,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            count: 20,
+            next_flag: 0,
+            state: None,
+            missed: false,
+            with: None,
+            since_ms: None,
+        }
+    }
+}
+
+/// The states of a call that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StateFilter {
+    /// Calls that go on.
+    Started,
+    /// Calls that are over.
+    Ended,
+}
+
+impl Database {
+    /// A page of the list of calls, newest first.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such tables.
+    pub fn calls(&mut self, filter: &Filter) -> Result<CallPage, Error> {
+        let version = self.version();
+        self.read(|snapshot| Snapshot::of(snapshot, version).calls(filter))
+    }
+
+    /// All that the file tells of one call.
+    ///
+    /// # Errors
+    /// As [`Database::calls`]; and when the file has no trace of that call.
+    pub fn story(&mut self, call_id: &str) -> Result<Story, Error> {
+        let version = self.version();
+        self.read(|snapshot| Snapshot::of(snapshot, version).story(call_id))
+    }
+
+    /// The commands without a verdict, oldest first.
+    ///
+    /// # Errors
+    /// As [`Database::calls`].
+    pub fn pending(&mut self) -> Result<Pending, Error> {
+        let version = self.version();
+        self.read(|snapshot| Snapshot::of(snapshot, version).pending())
+    }
+
+    /// What happened, oldest first: the first [`TIMELINE_MAX`] entries from a time on, or else the
+    /// last so many.
+    ///
+    /// # Errors
+    /// As [`Database::calls`].
+    pub fn timeline(&mut self, since_ms: Option<i64>) -> Result<Timeline, Error> {
+        let version = self.version();
+        self.read(|snapshot| Snapshot::of(snapshot, version).timeline(since_ms))
+    }
+}
+
+struct Snapshot<'a> {
+    connection: &'a Connection,
+    version: i64,
+}
+
+impl<'a> Snapshot<'a> {
+    fn of(connection: &'a Connection, version: i64) -> Self {
+        Self {
+            connection,
+            version,
+        }
+    }
+
+    fn calls(&self, filter: &Filter) -> Result<CallPage, Problem> {
+        let count = usize::try_from(filter.count.min(PAGE_MAX)).unwrap_or_default();
+        let (conditions, mut values) = conditions(filter);
+        // One more than the page holds tells whether there is a next one.
+        values.push(Sql::Integer(i64::from(filter.count.min(PAGE_MAX)) + 1));
+        let mut keyed = self.rows(
+            ("calls", CALL_COLUMNS),
+            &format!("WHERE {conditions} ORDER BY sort_key DESC LIMIT ?"),
+            params_from_iter(values),
+            |row| (row.number("sort_key"), call(row)),
+        )?;
+        let more = keyed.len() > count;
+        keyed.truncate(count);
+        let last = keyed.last().map_or(0, |(key, _)| *key);
+        // The calls of a page without filters lie side by side, and so do their members.
+        let first = keyed.first().map_or(0, |(key, _)| *key);
+        let ranges = if is_unfiltered(filter) {
+            vec![(last, first)]
+        } else {
+            keyed.iter().map(|(key, _)| (*key, *key)).collect()
+        };
+        let mut members = Vec::new();
+        for (lowest, highest) in ranges {
+            members.extend(self.members(lowest, highest)?);
+        }
+        let me = self.me()?;
+        let mut members = members.into_iter().peekable();
+        let mut calls = Vec::with_capacity(keyed.len());
+        for (key, mut call) in keyed {
+            // A range can have calls in it that the page leaves out.
+            while let Some((of, member)) = members.next_if(|(of, _)| *of >= key) {
+                if of == key {
+                    call.members.push(member);
+                }
+            }
+            call.inviter = inviter(&call.members, &me);
+            calls.push(call);
+        }
+        let next_flag = if more { last } else { 0 };
+        Ok(CallPage { calls, next_flag })
+    }
+
+    fn story(&self, call_id: &str) -> Result<Story, Problem> {
+        let found = self
+            .rows(
+                ("calls", CALL_COLUMNS),
+                "WHERE call_id = ?",
+                [call_id],
+                |row| (call(row), details(row)),
+            )?
+            .pop();
+        let call = match found {
+            None => None,
+            Some((mut call, mut details)) => {
+                let members = self.members(details.sort_key, details.sort_key)?;
+                call.members = members.into_iter().map(|(_, member)| member).collect();
+                call.inviter = inviter(&call.members, &self.me()?);
+                details.rings = self.rows(
+                    ("rings", RING_COLUMNS),
+                    "WHERE call_id = ? ORDER BY invitation",
+                    [call_id],
+                    ring,
+                )?;
+                call.details = Some(details);
+                Some(call)
+            }
+        };
+        let commands = self.rows(
+            ("commands", COMMAND_COLUMNS),
+            "WHERE call_id = ? ORDER BY n",
+            [call_id],
+            command,
+        )?;
+        let (timeline, cut) = self.entries("call_id = ?", [call_id], false)?;
+        if call.is_none() && commands.is_empty() && timeline.is_empty() {
+            return Err(Problem::UnknownCall(call_id.to_owned()));
+        }
+        Ok(Story {
+            call,
+            commands,
+            timeline,
+            cut,
+        })
+    }
+
+    fn pending(&self) -> Result<Pending, Problem> {
+        let pending = self.rows(
+            ("commands", COMMAND_COLUMNS),
+            "WHERE verdict IS NULL ORDER BY n",
+            [],
+            pending_command,
+        )?;
+        Ok(Pending { pending })
+    }
+
+    fn timeline(&self, since_ms: Option<i64>) -> Result<Timeline, Problem> {
+        let since = since_ms.unwrap_or(i64::MIN);
+        let (timeline, cut) = self.entries("at_ms >= ?", [since], since_ms.is_some())?;
+        Ok(Timeline { timeline, cut })
+    }
+
+    /// Entries of the timeline, oldest first, and whether there are more; then the first ones are
+    /// kept, or the last.
+    fn entries(
+        &self,
+        condition: &str,
+        values: impl Params,
+        keep_first: bool,
+    ) -> Result<(Vec<Entry>, bool), Problem> {
+        let has = self.columns("timeline_view")?;
+        let direction = if keep_first { "" } else { " DESC" };
+        let order: Vec<String> = ["at_ms", "rank", "n"]
+            .iter()
+            .filter(|column| has.iter().any(|name| name == *column))
+            .map(|column| format!("{column}{direction}"))
+            .collect();
+        let mut entries = self.rows(
+            ("timeline_view", ENTRY_COLUMNS),
+            &format!(
+                "WHERE {condition} ORDER BY {} LIMIT {}",
+                order.join(", "),
+                TIMELINE_MAX + 1
+            ),
+            values,
+            entry,
+        )?;
+        let cut = entries.len() > TIMELINE_MAX;
+        entries.truncate(TIMELINE_MAX);
+        if !keep_first {
+            entries.reverse();
+        }
+        Ok((entries, cut))
+    }
+
+    /// The members of the calls in a range, in the order of the list, each with the call's key.
+    fn members(&self, lowest: i64, highest: i64) -> Result<Vec<(i64, Member)>, Problem> {
+        self.rows(
+            ("members", MEMBER_COLUMNS),
+            "WHERE sort_key BETWEEN ? AND ? ORDER BY sort_key DESC, position",
+            [lowest, highest],
+            |row| (row.number("sort_key"), member(row)),
+        )
+    }
+
+    /// The user whose database this is; empty where it does not say.
+    fn me(&self) -> Result<String, Problem> {
+        let mut values = self.rows(("meta", &["value"]), "WHERE key = 'user_id'", [], |row| {
+            row.text("value")
+        })?;
+        Ok(values.pop().unwrap_or_default())
+    }
+
+    /// Rows of a table or view, with `NULL` for those of the columns that it does not have.
+    fn rows<T>(
+        &self,
+        (table, wanted): (&'static str, &[&str]),
+        rest: &str,
+        values: impl Params,
+        convert: impl Fn(&Fields<'_>) -> T,
+    ) -> Result<Vec<T>, Problem> {
+        let has = self.columns(table)?;
+        let list: Vec<String> = wanted
+            .iter()
+            .map(|column| {
+                if has.iter().any(|name| name == column) {
+                    (*column).to_owned()
+                } else {
+                    format!("NULL AS {column}")
+                }
+            })
+            .collect();
+        let sql = format!("SELECT {} FROM {table} {rest}", list.join(", "));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(values, |row| Ok(convert(&Fields(row))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn columns(&self, table: &'static str) -> Result<Vec<String>, Problem> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT name FROM pragma_table_info(?)")?;
+        let names: Vec<String> = statement
+            .query_map([table], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        if names.is_empty() {
+            return Err(Problem::Layout {
+                what: table,
+                version: self.version,
+            });
+        }
+        Ok(names)
+    }
+}
+
+fn is_unfiltered(filter: &Filter) -> bool {
+    // `since` only says where the range ends.
+    filter.state.is_none() && !filter.missed && filter.with.is_none()
+}
+
+fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
+    let mut conditions = vec!["sort_key < ?"];
+    let mut values = vec![Sql::Integer(match filter.next_flag {
+        0 => i64::MAX,
+        flag => flag,
+    })];
+    // Words in the text and not as values: so the partial indexes can be used.
+    match filter.state {
+        None => {}
+        Some(StateFilter::Started) => conditions.push("state = 'started'"),
+        Some(StateFilter::Ended) => conditions.push("state = 'ended'"),
+    }
+    if filter.missed {
+        conditions.push("missed = 1");
+    }
+    if let Some(user) = &filter.with {
+        conditions.push(
+            "EXISTS (SELECT 1 FROM members \
+             WHERE members.sort_key = calls.sort_key AND members.user_id = ?)",
+        );
+        values.push(Sql::Text(user.clone()));
+    }
+    if let Some(since_ms) = filter.since_ms {
+        // The key alone ends the scan early; it may be of a later ms than the call.
+        conditions.push("sort_key >= ? AND create_time_ms >= ?");
+        values.push(Sql::Integer(since_ms.saturating_mul(SORT_KEYS_A_MS)));
+        values.push(Sql::Integer(since_ms));
+    }
+    (conditions.join(" AND "), values)
+}
+
+fn inviter(members: &[Member], me: &str) -> String {
+    members
+        .iter()
+        .find(|member| member.user_id == me)
+        .and_then(|member| member.inviter.clone())
+        .unwrap_or_default()
+}

@@ -1,0 +1,342 @@
+//! Files of all kinds: in use, copied, newer, damaged, and not databases at all. Looking changes
+//! none of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rusqlite::{Connection, TransactionBehavior};
+use serde_json::Value;
+
+use super::{Fixture, SCHEMA, assert_failed, files, inspect, json};
+
+const QUESTIONS: [&[&str]; 4] = [
+    &["calls"],
+    &["call", "call-team"],
+    &["pending"],
+    &["timeline"],
+];
+
+fn ids(document: &Value) -> Vec<&str> {
+    document["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| call["call_id"].as_str().unwrap())
+        .collect()
+}
+
+fn pending_ops(document: &Value) -> Vec<&str> {
+    document["pending"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|command| command["op"].as_str().unwrap())
+        .collect()
+}
+
+fn queue(app: &Connection, op: &str) {
+    app.execute(
+        "INSERT INTO commands (op, call_id, command, arguments, queued_at_ms, expires_at_ms)
+         VALUES (?, 'call-now', 'callQuit', '{}', 1767232820000, 0)",
+        [op],
+    )
+    .unwrap();
+}
+
+#[test]
+fn looking_at_a_closed_file_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let before = fixture.files();
+    assert_eq!(before.len(), 1, "the fixture is closed cleanly");
+    for question in QUESTIONS {
+        fixture.text(question);
+        fixture.json(question);
+        assert_eq!(fixture.files(), before);
+    }
+}
+
+#[test]
+fn a_read_only_file_in_a_read_only_folder() {
+    let fixture = Fixture::new();
+    let expected = fixture.json(&["calls"]);
+    set_writable(&fixture.database, false);
+    set_writable(fixture.folder.path(), false);
+    let calls = fixture.json(&["calls"]);
+    let count = fixture.files().len();
+    set_writable(fixture.folder.path(), true);
+    set_writable(&fixture.database, true);
+    assert_eq!(calls, expected);
+    assert_eq!(count, 1);
+}
+
+// World-writable only for the moment until the folder is deleted.
+#[allow(clippy::permissions_set_readonly_false)]
+fn set_writable(path: &Path, writable: bool) {
+    let mut permissions = fs::metadata(path).unwrap().permissions();
+    permissions.set_readonly(!writable);
+    fs::set_permissions(path, permissions).unwrap();
+}
+
+#[test]
+fn while_the_app_writes() {
+    let fixture = Fixture::new();
+    let mut app = fixture.app();
+    queue(&app, "op-8");
+    let transaction = app
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    queue(&transaction, "op-9");
+    for question in QUESTIONS {
+        fixture.text(question);
+    }
+    let pending = fixture.json(&["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+    transaction.commit().unwrap();
+    let pending = fixture.json(&["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8", "op-9"]);
+    // Nobody is left behind who would keep the app from emptying its WAL.
+    let busy: i64 = app
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0);
+    let pending = fixture.json(&["pending"]);
+    assert_eq!(pending_ops(&pending).len(), 4);
+    drop(app);
+    assert_eq!(fixture.files().len(), 1);
+}
+
+#[test]
+fn through_a_link_while_the_app_writes() {
+    let fixture = Fixture::new();
+    let app = fixture.app();
+    queue(&app, "op-8");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.db");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&fixture.database, &link).unwrap();
+    #[cfg(not(unix))]
+    std::os::windows::fs::symlink_file(&fixture.database, &link).unwrap();
+    let pending = json(&link, &["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+}
+
+/// Copies those of the app's three files, while it has them open.
+fn copy(fixture: &Fixture, endings: &[&str]) -> tempfile::TempDir {
+    let app = fixture.app();
+    queue(&app, "op-8");
+    let folder = tempfile::tempdir().unwrap();
+    for ending in endings {
+        let name = format!("alice.db{ending}");
+        fs::copy(fixture.folder.path().join(&name), folder.path().join(&name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_copy_with_its_wal_tells_all_and_leaves_no_trace() {
+    let copy = copy(&Fixture::new(), &["", "-wal"]);
+    let before = files(copy.path());
+    let pending = json(&copy.path().join("alice.db"), &["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+    assert_eq!(files(copy.path()), before);
+}
+
+#[test]
+fn a_copy_with_its_wal_in_a_read_only_folder() {
+    let copy = copy(&Fixture::new(), &["", "-wal"]);
+    set_writable(copy.path(), false);
+    let pending = json(&copy.path().join("alice.db"), &["pending"]);
+    set_writable(copy.path(), true);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+}
+
+#[test]
+fn a_copy_without_its_wal_tells_what_it_has() {
+    let copy = copy(&Fixture::new(), &[""]);
+    let before = files(copy.path());
+    let pending = json(&copy.path().join("alice.db"), &["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7"]);
+    assert_eq!(files(copy.path()), before);
+}
+
+#[test]
+fn what_a_crash_leaves_behind() {
+    let copy = copy(&Fixture::new(), &["", "-wal", "-shm"]);
+    let before = files(copy.path());
+    let database = copy.path().join("alice.db");
+    let pending = json(&database, &["pending"]);
+    assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+    let after = files(copy.path());
+    // The -shm is scratch paper for whoever comes first; the rest is not touched.
+    for name in ["alice.db", "alice.db-wal"] {
+        let path = copy.path().join(name);
+        assert_eq!(after.get(&path), before.get(&path), "{name}");
+    }
+    assert_eq!(after.len(), 3);
+}
+
+#[test]
+fn a_backup_that_is_not_in_wal_mode() {
+    let fixture = Fixture::new();
+    let backup = fixture.folder.path().join("backup.db");
+    fixture
+        .app()
+        .execute("VACUUM INTO ?", [backup.to_str().unwrap()])
+        .unwrap();
+    let before = fixture.files();
+    assert_eq!(json(&backup, &["calls"]), fixture.json(&["calls"]));
+    assert_eq!(fixture.files(), before);
+}
+
+#[test]
+fn a_newer_layout_is_read_as_far_as_it_is_known() {
+    let fixture = Fixture::new();
+    let calls = fixture.json(&["calls"]);
+    fixture
+        .app()
+        .execute_batch(
+            "PRAGMA user_version = 7;
+             ALTER TABLE calls ADD COLUMN mood TEXT NOT NULL DEFAULT 'good';
+             ALTER TABLE members DROP COLUMN invite_data;
+             UPDATE calls SET state = 'on_hold' WHERE call_id = 'call-now';",
+        )
+        .unwrap();
+    let before = fixture.files();
+    let output = inspect(&fixture.database, &["calls", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        note.contains("version 7") && note.lines().count() == 1,
+        "{note}"
+    );
+    let newer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(&newer), ids(&calls));
+    assert_eq!(newer["calls"][0]["state"], "on_hold");
+    assert_eq!(newer["calls"][0]["members"][1]["invite_data"], "");
+    assert_eq!(fixture.files(), before);
+}
+
+#[test]
+fn a_layout_without_the_table_that_is_asked_for() {
+    let fixture = Fixture::new();
+    fixture
+        .app()
+        .execute_batch("DROP VIEW timeline_view")
+        .unwrap();
+    let output = inspect(&fixture.database, &["timeline"]);
+    assert_failed(&output, &["`timeline_view`", "version 1"]);
+    fixture.json(&["calls"]);
+}
+
+#[test]
+fn no_such_file_and_none_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for question in QUESTIONS {
+        let output = inspect(&folder.path().join("alice.db"), question);
+        assert_failed(&output, &["alice.db: there is no such file"]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn files_that_are_no_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alice.db");
+    for (content, said) in [
+        (&b""[..], "is empty"),
+        (b"hello", "is not an SQLite database"),
+        (b"SQLite format 3\0", "is not an SQLite database"),
+        (&[7; 8192], "is not an SQLite database"),
+    ] {
+        fs::write(&path, content).unwrap();
+        for question in QUESTIONS {
+            assert_failed(&inspect(&path, question), &["alice.db: ", said]);
+        }
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let output = inspect(folder.path(), &["calls"]);
+    assert_failed(&output, &["is not a file"]);
+}
+
+#[test]
+fn a_database_of_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bookmarks.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE bookmarks (url TEXT)")
+        .unwrap();
+    assert_failed(
+        &inspect(&path, &["calls"]),
+        &["bookmarks.db: ", "no table of calls"],
+    );
+}
+
+#[test]
+fn a_damaged_file_is_a_failure_and_no_panic() {
+    let fixture = Fixture::new();
+    let whole = fs::read(&fixture.database).unwrap();
+    let page = 4096;
+    for first in (page..whole.len()).step_by(page) {
+        let mut damaged = whole.clone();
+        damaged[first..first + page].fill(0xa5);
+        fs::write(&fixture.database, &damaged).unwrap();
+        for question in QUESTIONS {
+            let output = inspect(&fixture.database, question);
+            if output.status.code() != Some(0) {
+                assert_failed(&output, &["alice.db"]);
+            }
+        }
+    }
+    let half = &whole[..whole.len() / 2];
+    fs::write(&fixture.database, half).unwrap();
+    let output = inspect(&fixture.database, &["timeline"]);
+    assert_failed(&output, &["is damaged", ".recover"]);
+    assert_eq!(fs::read(&fixture.database).unwrap(), half);
+}
+
+#[test]
+fn this_build_knows_the_newest_layout_of_the_tree() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/client");
+    let migrations = fs::read_dir(folder)
+        .unwrap()
+        .filter(|entry| {
+            let path = entry.as_ref().unwrap().path();
+            path.extension().is_some_and(|ending| ending == "sql")
+        })
+        .count();
+    assert_eq!(
+        i64::try_from(migrations).unwrap(),
+        offhook::inspect::SCHEMA_KNOWN
+    );
+}
+
+/// The shell that a developer has at hand is older than the SQLite in this build.
+#[test]
+fn the_shell_of_the_system_reads_every_view() {
+    let fixture = Fixture::new();
+    let views: Vec<&str> = SCHEMA
+        .lines()
+        .filter_map(|line| line.strip_prefix("CREATE VIEW ")?.strip_suffix(" AS"))
+        .collect();
+    assert!(views.len() >= 3, "{views:?}");
+    for view in views {
+        let output = Command::new("sqlite3")
+            .arg("-bail")
+            .arg(&fixture.database)
+            .arg(format!("SELECT * FROM {view}"))
+            .output();
+        let Ok(output) = output else {
+            eprintln!("no sqlite3 shell here: not seen whether it reads {view}");
+            continue;
+        };
+        assert!(
+            output.status.success() && !output.stdout.is_empty(),
+            "{output:?}"
+        );
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
