@@ -1,5 +1,6 @@
 //! The command line, one file a subcommand.
 
+pub mod demo;
 pub mod failure;
 pub mod inspect;
 pub mod keygen;
@@ -11,6 +12,9 @@ use self::failure::Failure;
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    // Its help is the one that its arguments come with; words here would take that one's place.
+    #[expect(missing_docs)]
+    Demo(demo::Args),
     /// The signalling server.
     Serve(serve::Args),
     /// Looks into a local database, without touching it.
@@ -28,6 +32,7 @@ impl Command {
     /// What failed and what to do, in one line.
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Demo(args) => demo::run(args),
             Self::Serve(args) => serve::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
