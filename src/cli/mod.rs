@@ -1,5 +1,6 @@
-//! The command line, one file a subcommand.
+//! The command line, one file or folder a subcommand.
 
+pub mod demo;
 pub mod failure;
 pub mod inspect;
 pub mod keygen;
@@ -8,16 +9,15 @@ pub mod token;
 
 use self::failure::Failure;
 
-/// The subcommands.
+/// The subcommands. Each one's help is what its arguments come with; a word at the variant would
+/// take its place.
 #[derive(Debug, clap::Subcommand)]
+#[expect(missing_docs)]
 pub enum Command {
-    /// Run the signalling server until it is stopped.
+    Demo(demo::Args),
     Serve(serve::Args),
-    /// Look into a local database, without touching it.
     Inspect(inspect::Args),
-    /// Sign a token that lets a user log in, and print it.
     Token(token::Args),
-    /// Make an Ed25519 key pair to sign and check tokens with.
     Keygen(keygen::Args),
 }
 
@@ -28,6 +28,7 @@ impl Command {
     /// What failed and what to do, in one line.
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Demo(args) => demo::run(args),
             Self::Serve(args) => serve::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
