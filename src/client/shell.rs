@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::clock::{Now, now};
 use super::config::Config;
 use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
-use super::event::{Event, EventKind};
+use super::event::{ConnectionState, Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
 use super::subscription::{Events, Subscribers, Watch};
@@ -109,6 +109,13 @@ impl Shared {
     }
 }
 
+/// A new token that the server is asked about.
+struct Renewing {
+    done: oneshot::Sender<Result<(), Error>>,
+    /// The token until then, for when the new one is refused.
+    before: Option<String>,
+}
+
 /// What the core's thread owns.
 struct Running {
     inputs: Receiver<Input>,
@@ -117,12 +124,14 @@ struct Running {
     /// The attempt that the link is busy with.
     attempt: Option<u64>,
     core: Option<Core>,
+    /// What the core's count was when watchers were told last.
+    rows_written: u64,
     config: Config,
     user: UserId,
     link: QuicLink,
     shared: Arc<Shared>,
     waiters: BTreeMap<Op, Waiter>,
-    renewing: Option<oneshot::Sender<Result<(), Error>>>,
+    renewing: Option<Renewing>,
     logging_out: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -151,6 +160,7 @@ impl Shell {
             postponed: VecDeque::new(),
             attempt: None,
             core: Some(core),
+            rows_written: 0,
             config,
             user,
             link,
@@ -218,8 +228,10 @@ impl Shell {
         let (done, renewed) = oneshot::channel();
         self.run(move |running| {
             let core = running.core.as_mut().ok_or_else(closed)?;
-            core.renew_token(now(), token);
-            running.renewing = Some(done);
+            core.renew_token(now(), token.clone());
+            // After a pause the core is made anew of this configuration.
+            let before = running.config.token.replace(token);
+            running.renewing = Some(Renewing { done, before });
             Ok(())
         })
         .await?;
@@ -352,7 +364,6 @@ impl Running {
     /// Does what the core wants done, in its order: a verdict reaches its caller before the events
     /// that it caused reach anybody.
     fn carry_out(&mut self) {
-        let mut changed = false;
         while let Some(effect) = self.core.as_mut().and_then(Core::poll_effect) {
             match effect {
                 Effect::Link(command) => {
@@ -362,7 +373,6 @@ impl Running {
                     self.link.command(command);
                 }
                 Effect::Settled { position, settled } => {
-                    changed = true;
                     let waiter = self.waiters.remove(&settled.op);
                     let result = settled.result.clone();
                     if waiter.is_some_and(|waiter| waiter.send(result).is_ok()) {
@@ -378,14 +388,22 @@ impl Running {
                     }
                 }
                 Effect::Event { position, event } => {
-                    changed = true;
+                    if let EventKind::ConnectionStateChanged(change) = &event
+                        && change.state != ConnectionState::Connected
+                    {
+                        // Nobody will answer any more; who waits is told so.
+                        self.renewing = None;
+                    }
                     self.publish(Event {
                         position,
                         kind: event,
                     });
                 }
                 Effect::TokenRenewed(result) => {
-                    if let Some(done) = self.renewing.take() {
+                    if let Some(Renewing { done, before }) = self.renewing.take() {
+                        if result.is_err() {
+                            self.config.token = before;
+                        }
                         let _ = done.send(result);
                     }
                 }
@@ -396,7 +414,10 @@ impl Running {
                 }
             }
         }
-        if changed {
+        // Not by the effects: what comes silently, such as history, has none.
+        let rows_written = self.core.as_ref().map(Core::rows_written);
+        if rows_written.is_some_and(|rows| rows != self.rows_written) {
+            self.rows_written = rows_written.unwrap_or_default();
             self.shared.subscribers.tell_changed();
         }
     }
