@@ -220,21 +220,8 @@ impl Compared<'_> {
         if self.open_here_before() {
             return self.before.map(|before| before.revision + 1);
         }
-        if !self.primary_here() {
+        if !self.primary_here() || !self.me.state.is_in_or_left() {
             return None;
-        }
-        match self.me.state {
-            UserState::Accepted | UserState::Quit => {}
-            UserState::Unknown
-            | UserState::Inviting
-            | UserState::Rejected
-            | UserState::Cancelled
-            | UserState::Offline
-            | UserState::Received
-            | UserState::Timeout
-            | UserState::Ended
-            | UserState::NotYetReceived
-            | UserState::BeCancelled => return None,
         }
         let since = self.me.own.as_ref().map_or(0, |own| own.primary_revision);
         let known = self.before.map_or(0, |before| before.revision);
@@ -410,19 +397,7 @@ impl Compared<'_> {
 
     /// The call moved from this device to another one.
     fn moved_away(&self) -> Option<CallEvent> {
-        let left_here = match self.me.state {
-            UserState::Accepted | UserState::Quit => self.in_call_here_before(),
-            UserState::Unknown
-            | UserState::Inviting
-            | UserState::Rejected
-            | UserState::Cancelled
-            | UserState::Offline
-            | UserState::Received
-            | UserState::Timeout
-            | UserState::Ended
-            | UserState::NotYetReceived
-            | UserState::BeCancelled => false,
-        };
+        let left_here = self.me.state.is_in_or_left() && self.in_call_here_before();
         let primary = self
             .me
             .primary_device()

@@ -116,21 +116,8 @@ fn run_until(call: &Call, now: Millis, checks: Option<&dyn Fn(&UserId) -> bool>)
 /// A device of the user has that invitation durably.
 pub fn receive(call: &Call, user: &UserId, invitation: u32, now: Millis) -> Option<Call> {
     let member = call.member(user)?;
-    let waits = match member.state {
-        UserState::Inviting | UserState::NotYetReceived => true,
-        UserState::Unknown
-        | UserState::Accepted
-        | UserState::Rejected
-        | UserState::Cancelled
-        | UserState::Offline
-        | UserState::Received
-        | UserState::Timeout
-        | UserState::Quit
-        | UserState::Ended
-        | UserState::BeCancelled => false,
-    };
     let over = member.deadline <= now || member.invitation != invitation;
-    if !call.is_started() || !waits || over {
+    if !call.is_started() || !member.state.is_unreceived() || over {
         return None;
     }
     let mut call = call.clone();

@@ -174,19 +174,8 @@ impl Call {
         if member.invitation == 0 {
             return false;
         }
-        match member.state {
-            UserState::Timeout | UserState::Cancelled => true,
-            UserState::Inviting | UserState::NotYetReceived | UserState::Received => {
-                !self.is_started()
-            }
-            UserState::Unknown
-            | UserState::Accepted
-            | UserState::Rejected
-            | UserState::Offline
-            | UserState::Quit
-            | UserState::Ended
-            | UserState::BeCancelled => false,
-        }
+        let over_pending = member.state.is_pending() && !self.is_started();
+        member.state.is_unanswered_end() || over_pending
     }
 
     /// The record as that user may see it: their own part and what they did with which device,

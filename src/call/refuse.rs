@@ -197,19 +197,7 @@ pub(super) fn answer(call: &Call, user: &UserId, invitation: Option<u32>) -> Res
     let number = invitation.unwrap_or(member.invitation);
     let answered = member
         .closing(number)
-        .filter(|closing| match closing.state {
-            UserState::Accepted | UserState::Rejected => true,
-            UserState::Unknown
-            | UserState::Inviting
-            | UserState::Cancelled
-            | UserState::Offline
-            | UserState::Received
-            | UserState::Timeout
-            | UserState::Quit
-            | UserState::Ended
-            | UserState::NotYetReceived
-            | UserState::BeCancelled => false,
-        });
+        .filter(|closing| closing.state.is_answer());
     let completed = call
         .ending
         .as_ref()

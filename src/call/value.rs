@@ -220,36 +220,66 @@ enumeration! {
     }
 }
 
+/// What a state means, apart from its name. The one place that a new state has to be added to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Asked, and on no device's disk that the server knows of.
+    Unreceived,
+    /// Asked, and on a device's disk.
+    Received,
+    /// In the call.
+    In,
+    /// Answered with no.
+    Declined,
+    /// The invitation is over without an answer.
+    Over,
+    /// Was in the call.
+    Left,
+    /// Reserved, or of a newer build: allows nothing.
+    Nothing,
+}
+
 impl UserState {
-    /// Asked, and neither answered nor over.
-    pub const fn is_pending(self) -> bool {
+    const fn standing(self) -> Standing {
         match self {
-            Self::Inviting | Self::NotYetReceived | Self::Received => true,
-            Self::Unknown
-            | Self::Accepted
-            | Self::Rejected
-            | Self::Cancelled
-            | Self::Offline
-            | Self::Timeout
-            | Self::Quit
-            | Self::Ended
-            | Self::BeCancelled => false,
+            Self::Inviting | Self::NotYetReceived => Standing::Unreceived,
+            Self::Received => Standing::Received,
+            Self::Accepted => Standing::In,
+            Self::Rejected => Standing::Declined,
+            Self::Cancelled | Self::Timeout => Standing::Over,
+            Self::Quit => Standing::Left,
+            Self::Unknown | Self::Offline | Self::Ended | Self::BeCancelled => Standing::Nothing,
         }
     }
 
+    /// Asked, and no device is known to have the invitation.
+    pub fn is_unreceived(self) -> bool {
+        self.standing() == Standing::Unreceived
+    }
+
+    /// Asked, and neither answered nor over.
+    pub fn is_pending(self) -> bool {
+        self.is_unreceived() || self.standing() == Standing::Received
+    }
+
     /// Pending or in the call: takes one of the places that a call has at a time.
-    pub const fn takes_place(self) -> bool {
-        match self {
-            Self::Inviting | Self::NotYetReceived | Self::Received | Self::Accepted => true,
-            Self::Unknown
-            | Self::Rejected
-            | Self::Cancelled
-            | Self::Offline
-            | Self::Timeout
-            | Self::Quit
-            | Self::Ended
-            | Self::BeCancelled => false,
-        }
+    pub fn takes_place(self) -> bool {
+        self.is_pending() || self.standing() == Standing::In
+    }
+
+    /// In the call, or was in it and left.
+    pub fn is_in_or_left(self) -> bool {
+        [Standing::In, Standing::Left].contains(&self.standing())
+    }
+
+    /// What an invitation comes to by an answer of its user.
+    pub fn is_answer(self) -> bool {
+        [Standing::In, Standing::Declined].contains(&self.standing())
+    }
+
+    /// What an invitation comes to without an answer of its user.
+    pub fn is_unanswered_end(self) -> bool {
+        self.standing() == Standing::Over
     }
 }
 
