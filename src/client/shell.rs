@@ -349,7 +349,6 @@ impl Running {
     /// Does what the core wants done, in its order: a verdict reaches its caller before the events
     /// that it caused reach anybody.
     fn carry_out(&mut self) {
-        let mut changed = false;
         while let Some(effect) = self.core.as_mut().and_then(Core::poll_effect) {
             match effect {
                 Effect::Link(command) => {
@@ -359,7 +358,6 @@ impl Running {
                     self.link.command(command);
                 }
                 Effect::Settled { position, settled } => {
-                    changed = true;
                     let waiter = self.waiters.remove(&settled.op);
                     let result = settled.result.clone();
                     if waiter.is_some_and(|waiter| waiter.send(result).is_ok()) {
@@ -375,7 +373,6 @@ impl Running {
                     }
                 }
                 Effect::Event { position, event } => {
-                    changed = true;
                     self.publish(Event {
                         position,
                         kind: event,
@@ -393,7 +390,7 @@ impl Running {
                 }
             }
         }
-        if changed {
+        if self.core.as_mut().is_some_and(Core::take_changed) {
             self.shared.subscribers.tell_changed();
         }
     }
