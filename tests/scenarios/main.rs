@@ -4,5 +4,7 @@ mod story;
 mod support;
 
 mod advanced;
+mod devices;
 mod general;
+mod joining;
 mod modes;
