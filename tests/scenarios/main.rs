@@ -7,4 +7,5 @@ mod advanced;
 mod devices;
 mod general;
 mod joining;
+mod lifecycle;
 mod modes;
