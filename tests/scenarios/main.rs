@@ -9,3 +9,4 @@ mod general;
 mod joining;
 mod lifecycle;
 mod modes;
+mod refusals;
