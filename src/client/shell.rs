@@ -413,7 +413,10 @@ impl Running {
         };
         self.carry_out();
         self.await_last_words(until.min(Instant::now() + LAST_WORDS_MAX));
-        self.core = None;
+        if let Some(core) = self.core.take() {
+            // It may be a newer one than the app began with.
+            self.config.token = core.token().map(str::to_owned);
+        }
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
         written

@@ -138,6 +138,11 @@ impl Core {
         self.store.device()
     }
 
+    /// The token that the server took last, or is to be shown next.
+    pub fn token(&self) -> Option<&str> {
+        self.settings.token.as_deref()
+    }
+
     /// The server's clock, as well as it is known.
     pub fn server_now(&self, now: Now) -> Millis {
         self.clock.estimate(now)

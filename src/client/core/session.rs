@@ -1,6 +1,8 @@
 //! The conversation with the server: connecting, hello, catching up, live; and what is done when
 //! it breaks.
 
+use std::collections::VecDeque;
+
 use super::commands::send_effect;
 use super::{Core, Effect, defect};
 use crate::call::{CallId, DeviceId};
@@ -93,6 +95,8 @@ pub(super) struct Session {
     last_sent: i64,
     ping_sent: Option<i64>,
     logout_until: Option<i64>,
+    /// New tokens that the server has yet to take, in the order in which they were shown to it.
+    renewing: VecDeque<String>,
     heard_noted: i64,
 }
 
@@ -117,6 +121,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            renewing: VecDeque::new(),
             heard_noted: 0,
         }
     }
@@ -269,11 +274,12 @@ impl Core {
     /// A new token: for this connection, or for the next attempt, which is made at once if the
     /// last one failed for want of it.
     pub fn renew_token(&mut self, now: Now, token: String) {
-        self.settings.token = Some(token.clone());
         if self.session.is_online() {
+            self.session.renewing.push_back(token.clone());
             self.send(ToServer::Renew(Renew { token }));
             return;
         }
+        self.settings.token = Some(token);
         self.effects.push_back(Effect::TokenRenewed(Ok(())));
         if self.session.phase == Phase::Off && self.session.cause == ConnectionCause::TokenExpired {
             self.start(now);
@@ -417,6 +423,10 @@ impl Core {
                 Ok(())
             }
             ToDevice::Renewed(renewed) => {
+                let token = self.session.renewing.pop_front();
+                if renewed.result.is_ok() && token.is_some() {
+                    self.settings.token = token;
+                }
                 self.effects.push_back(Effect::TokenRenewed(renewed.result));
                 Ok(())
             }
@@ -647,6 +657,13 @@ impl Core {
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
+        if let Some(token) = self.session.renewing.pop_back() {
+            self.session.renewing.clear();
+            self.settings.token = Some(token);
+            let message = "the connection was lost before the server took the token; it is shown again at the next";
+            let lost = Error::new(Code::ConnectionLost, "renew", message);
+            self.effects.push_back(Effect::TokenRenewed(Err(lost)));
+        }
     }
 
     fn change(&mut self, now: Now, state: ConnectionState, cause: ConnectionCause, why: &str) {
