@@ -1,9 +1,11 @@
 //! A real server process and real engines over QUIC, with their databases on disk.
 
+mod disk;
 mod story;
 mod support;
 
 mod advanced;
+mod bad_input;
 mod devices;
 mod general;
 mod joining;

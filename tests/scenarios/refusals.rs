@@ -186,6 +186,41 @@ async fn meeting(world: &World) -> ([Device; 4], CallId) {
 }
 
 #[tokio::test]
+async fn of_several_reasons_the_first_in_the_order_of_the_contract_is_given() {
+    let world = World::new();
+    let [mut alice, mut bob, mut carol, dave] =
+        world.devices(["alice", "bob", "carol", "dave"]).await;
+    let call = alice.rings(general(), &mut [&mut bob, &mut carol]).await;
+    bob.accept(&call).await.unwrap();
+    carol.reject(&call).await.unwrap();
+    // The call is over. A malformed parameter comes before all else.
+    let unknown = CallId::trusted("no such call");
+    let given = dave.engine.call_join(&unknown, long(2_049)).await;
+    malformed(given, "extendedData");
+    // An unknown call before one of the wrong mode.
+    let join = dave.join(&unknown).await;
+    stands(join, 6_000_276, "CallOver", "unknownCall");
+    // The wrong mode before not being a member.
+    stands(dave.join(&call).await, 6_000_286, "NeedsAdvanced", "mode");
+    // Not being a member before the end of the call.
+    stands(dave.accept(&call).await, 6_000_274, "NotMember", "member");
+    // Not being the inviter before the answer.
+    let cancel = bob.cancel(&[], &call).await;
+    stands(cancel, 6_000_273, "NotInviter", "inviter");
+    // The answer before the end of the call.
+    let cancel = alice.cancel(&[], &call).await;
+    stands(cancel, 6_000_271, "CancelAnswered", "answered");
+    let call = alice.rings(advanced(), &mut [&mut bob, &mut carol]).await;
+    carol.reject(&call).await.unwrap();
+    // Any other state before the limits.
+    let more = bob.invite_more(&["a", "b", "c", "d", "e", "f", "g", "h"], &call);
+    stands(more.await, 6_000_270, "WrongState", "state");
+    alice.end(&call).await.unwrap();
+    // The end of the call before any other state.
+    stands(carol.quit(&call).await, 6_000_276, "CallOver", "ended");
+}
+
+#[tokio::test]
 async fn r6000270_state() {
     let world = World::new();
     let ([alice, bob, carol, _dave], call) = meeting(&world).await;

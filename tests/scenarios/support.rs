@@ -101,6 +101,13 @@ impl World {
         self.process = Some(process);
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("a running server");
+        process.kill().expect("killed");
+        process.wait().expect("gone");
+    }
+
     pub fn address(&self) -> &str {
         &self.address
     }
