@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::clock::{Now, now};
 use super::config::Config;
 use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
-use super::event::{ConnectionState, Event, EventKind};
+use super::event::{Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
 use super::subscription::{Events, Subscribers, Watch};
@@ -109,13 +109,6 @@ impl Shared {
     }
 }
 
-/// A new token that the server is asked about.
-struct Renewing {
-    done: oneshot::Sender<Result<(), Error>>,
-    /// The token until then, for when the new one is refused.
-    before: Option<String>,
-}
-
 /// What the core's thread owns.
 struct Running {
     inputs: Receiver<Input>,
@@ -124,14 +117,12 @@ struct Running {
     /// The attempt that the link is busy with.
     attempt: Option<u64>,
     core: Option<Core>,
-    /// What the core's count was when watchers were told last.
-    rows_written: u64,
     config: Config,
     user: UserId,
     link: QuicLink,
     shared: Arc<Shared>,
     waiters: BTreeMap<Op, Waiter>,
-    renewing: Option<Renewing>,
+    renewing: Option<oneshot::Sender<Result<(), Error>>>,
     logging_out: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -160,7 +151,6 @@ impl Shell {
             postponed: VecDeque::new(),
             attempt: None,
             core: Some(core),
-            rows_written: 0,
             config,
             user,
             link,
@@ -228,20 +218,12 @@ impl Shell {
         let (done, renewed) = oneshot::channel();
         self.run(move |running| {
             let core = running.core.as_mut().ok_or_else(closed)?;
-            core.renew_token(now(), token.clone());
-            // After a pause the core is made anew of this configuration.
-            let before = running.config.token.replace(token);
-            running.renewing = Some(Renewing { done, before });
+            core.renew_token(now(), token);
+            running.renewing = Some(done);
             Ok(())
         })
         .await?;
-        renewed.await.unwrap_or_else(|_| {
-            Err(Error::new(
-                Code::ConnectionLost,
-                "renew",
-                "the connection was lost before the server took the token; it is shown again at the next",
-            ))
-        })
+        renewed.await.unwrap_or_else(|_| Err(closed()))
     }
 
     pub async fn logout(&self) -> Result<(), Error> {
@@ -388,22 +370,13 @@ impl Running {
                     }
                 }
                 Effect::Event { position, event } => {
-                    if let EventKind::ConnectionStateChanged(change) = &event
-                        && change.state != ConnectionState::Connected
-                    {
-                        // Nobody will answer any more; who waits is told so.
-                        self.renewing = None;
-                    }
                     self.publish(Event {
                         position,
                         kind: event,
                     });
                 }
                 Effect::TokenRenewed(result) => {
-                    if let Some(Renewing { done, before }) = self.renewing.take() {
-                        if result.is_err() {
-                            self.config.token = before;
-                        }
+                    if let Some(done) = self.renewing.take() {
                         let _ = done.send(result);
                     }
                 }
@@ -414,10 +387,7 @@ impl Running {
                 }
             }
         }
-        // Not by the effects: what comes silently, such as history, has none.
-        let rows_written = self.core.as_ref().map(Core::rows_written);
-        if rows_written.is_some_and(|rows| rows != self.rows_written) {
-            self.rows_written = rows_written.unwrap_or_default();
+        if self.core.as_mut().is_some_and(Core::take_changed) {
             self.shared.subscribers.tell_changed();
         }
     }
@@ -440,7 +410,10 @@ impl Running {
         };
         self.carry_out();
         self.await_last_words(until.min(Instant::now() + LAST_WORDS_MAX));
-        self.core = None;
+        if let Some(core) = self.core.take() {
+            // It may be a newer one than the app began with.
+            self.config.token = core.token().map(str::to_owned);
+        }
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
         written

@@ -1,5 +1,14 @@
 //! A real server process and real engines over QUIC, with their databases on disk.
 
+mod disk;
+mod story;
 mod support;
 
+mod advanced;
+mod bad_input;
+mod devices;
 mod general;
+mod joining;
+mod lifecycle;
+mod modes;
+mod refusals;

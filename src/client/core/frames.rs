@@ -31,6 +31,10 @@ impl Core {
                 Ok(())
             }
             ToDevice::Renewed(renewed) => {
+                let token = self.session.renewing.pop_front();
+                if renewed.result.is_ok() && token.is_some() {
+                    self.settings.token = token;
+                }
                 self.effects.push_back(Effect::TokenRenewed(renewed.result));
                 Ok(())
             }

@@ -20,16 +20,19 @@ const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;
 const VERDICTS_UNACKNOWLEDGED_MAX: u32 = 16;
 
 impl Core {
-    /// How often the device is to be heard now.
+    /// How often the device is to be heard now: well before the server takes it for gone, whatever
+    /// that is set to.
     pub(super) fn heartbeat_ms(&self) -> i64 {
+        let limits = self.session.limits;
+        let idle = limits.map_or(HEARTBEAT_IDLE_MS, |limits| {
+            let gone_ms = i64::from(limits.offline_after_s) * 1_000;
+            HEARTBEAT_IDLE_MS.min(gone_ms * 5 / 7)
+        });
         if !self.due.answer_awaited && self.session.in_flight == 0 {
-            return HEARTBEAT_IDLE_MS;
+            return idle;
         }
-        let told = self
-            .session
-            .limits
-            .map(|limits| i64::from(limits.heartbeat_s) * 1_000);
-        told.unwrap_or(HEARTBEAT_MS_DEFAULT)
+        let told = limits.map(|limits| i64::from(limits.heartbeat_s) * 1_000);
+        told.unwrap_or(HEARTBEAT_MS_DEFAULT).min(idle)
     }
 
     pub(super) fn keep_alive(&mut self, now: Now) {

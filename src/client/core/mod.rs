@@ -94,6 +94,8 @@ pub struct Core {
     held: Option<Vec<Effect>>,
     /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
     taken: Vec<u64>,
+    /// Whether something was written that an app can read.
+    changed: bool,
 }
 
 /// One transaction of the core: what it writes, and what is told once it is committed.
@@ -122,6 +124,7 @@ impl Core {
             effects: VecDeque::new(),
             held: None,
             taken: Vec::new(),
+            changed: false,
         };
         core.due = core.store.transact(Due::read)?;
         Ok(core)
@@ -137,6 +140,11 @@ impl Core {
         self.store.device()
     }
 
+    /// The token that the server took last, or is to be shown next.
+    pub fn token(&self) -> Option<&str> {
+        self.settings.token.as_deref()
+    }
+
     /// The server's clock, as well as it is known.
     pub fn server_now(&self, now: Now) -> Millis {
         self.clock.estimate(now)
@@ -147,9 +155,10 @@ impl Core {
         self.effects.pop_front()
     }
 
-    /// Another number than before when something was written since.
-    pub fn rows_written(&self) -> u64 {
-        self.store.rows_written()
+    /// Whether something that an app can read was written since this was asked last, told by an
+    /// event or not.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// When [`Self::handle_timeout`] is to be called at the latest, on the clock of `Now::mono_ms`.
@@ -179,15 +188,17 @@ impl Core {
 
     /// How far a reader of the journal has come.
     pub fn acknowledge(&mut self, now: Now, reader: &str, position: u64) -> Result<(), Error> {
-        self.write(now, |work| work.tx.acknowledge(reader, position))
+        self.write_quietly(now, |work| work.tx.acknowledge(reader, position))
     }
 
     /// Marks missed calls as seen: those named, or all. Gives how many are unseen now.
     pub fn mark_seen(&mut self, now: Now, calls: Option<&[CallId]>) -> Result<u64, Error> {
-        let missed = self.write(now, |work| {
+        let (before, missed) = self.write_quietly(now, |work| {
+            let before = work.tx.missed_count()?;
             work.tx.mark_seen_here(calls)?;
-            work.tx.missed_count()
+            Ok((before, work.tx.missed_count()?))
         })?;
+        self.changed |= missed != before;
         self.send_seen()?;
         Ok(missed)
     }
@@ -197,7 +208,7 @@ impl Core {
         if self.taken.is_empty() {
             return Ok(());
         }
-        self.write(now, |_| Ok(()))
+        self.write_quietly(now, |_| Ok(()))
     }
 
     /// Writes the WAL back, before the file is closed.
@@ -208,6 +219,18 @@ impl Core {
 
     /// One transaction, and after its commit what it has to tell.
     fn write<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let value = self.write_quietly(now, work)?;
+        self.changed = true;
+        Ok(value)
+    }
+
+    /// The same, of what does not count as a change: an app that reads on every change must not
+    /// bring about the next one by reading.
+    fn write_quietly<T>(
         &mut self,
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,

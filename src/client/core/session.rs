@@ -1,12 +1,14 @@
 //! The connection: made, kept, and made again when it breaks.
 
+use std::collections::VecDeque;
+
 use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
 use super::{Core, Effect};
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::protocol::{
     COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew, ToServer,
     VERSION_MAX, VERSION_MIN,
@@ -79,6 +81,8 @@ pub(super) struct Session {
     pub(super) ping_sent: Option<i64>,
     logout_until: Option<i64>,
     pub(super) heard_noted: i64,
+    /// New tokens that the server has yet to take, in the order in which they were shown to it.
+    pub(super) renewing: VecDeque<String>,
 }
 
 impl Session {
@@ -102,6 +106,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            renewing: VecDeque::new(),
             heard_noted: 0,
         }
     }
@@ -239,11 +244,12 @@ impl Core {
     /// A new token: for this connection, or for the next attempt, which is made at once if the
     /// last one failed for want of it.
     pub fn renew_token(&mut self, now: Now, token: String) {
-        self.settings.token = Some(token.clone());
         if self.session.is_online() {
+            self.session.renewing.push_back(token.clone());
             self.send(ToServer::Renew(Renew { token }));
             return;
         }
+        self.settings.token = Some(token);
         self.effects.push_back(Effect::TokenRenewed(Ok(())));
         if self.session.phase == Phase::Off && self.session.cause == ConnectionCause::TokenExpired {
             self.start(now);
@@ -426,6 +432,13 @@ impl Core {
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
+        if let Some(token) = self.session.renewing.pop_back() {
+            self.session.renewing.clear();
+            self.settings.token = Some(token);
+            let message = "the connection was lost before the server took the token; it is shown again at the next";
+            let lost = Error::new(Code::ConnectionLost, "renew", message);
+            self.effects.push_back(Effect::TokenRenewed(Err(lost)));
+        }
     }
 
     pub(super) fn change(

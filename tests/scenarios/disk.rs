@@ -1,0 +1,65 @@
+//! Disks that are small or cannot be written.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A file system of its own, in memory. Mounting one takes privileges; a test that cannot have it
+/// says so and is skipped.
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// One of that size, on that folder.
+    pub fn of(folder: &Path, size: &str) -> Option<Self> {
+        Self::mount(folder, &format!("size={size}"))
+    }
+
+    /// One that nobody can write, on that folder.
+    pub fn read_only(folder: &Path) -> Option<Self> {
+        Self::mount(folder, "ro")
+    }
+
+    fn mount(folder: &Path, options: &str) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(folder)
+            .stderr(Stdio::null())
+            .status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: a file system cannot be mounted here");
+            return None;
+        }
+        Some(Self {
+            path: folder.to_owned(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+
+    /// Leaves no room.
+    pub fn fill(&self) {
+        let mut file = File::create(self.filler()).expect("a file");
+        while file.write_all(&[0; 4_096]).is_ok() {}
+    }
+
+    /// Makes room again.
+    pub fn free(&self) {
+        std::fs::remove_file(self.filler()).expect("removed");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // At once or when the last file on it is closed.
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
