@@ -381,6 +381,7 @@ impl Running {
                         kind: event,
                     });
                 }
+                Effect::Changed => changed = true,
                 Effect::TokenRenewed(result) => {
                     if let Some(done) = self.renewing.take() {
                         let _ = done.send(result);
