@@ -188,10 +188,17 @@ impl Actor {
 
     /// All calls in this device's list, newest first.
     pub fn records(&self) -> Vec<Call> {
-        let page = self.device.engine.query_call_invitation_list(100, 0);
-        let page = page.expect("a page");
-        assert_eq!(page.next_flag, 0, "one page is enough");
-        page.calls.into_iter().map(|entry| entry.call).collect()
+        let mut calls = Vec::new();
+        let mut next = 0;
+        loop {
+            let page = self.device.engine.query_call_invitation_list(100, next);
+            let page = page.expect("a page");
+            calls.extend(page.calls.into_iter().map(|entry| entry.call));
+            next = page.next_flag;
+            if next == 0 {
+                return calls;
+            }
+        }
     }
 
     /// Asks the server for something that changes nothing: when it has answered, all that it had

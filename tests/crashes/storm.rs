@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use offhook::call::EndKind;
 use offhook::{
-    CallId, Cancelled, Code, CommandHandle, CommandOptions, InviteOptions, Invited, UserState,
+    CallId, Cancelled, Code, CommandHandle, CommandOptions, Engine, InviteOptions, Invited,
+    UserState,
 };
 
 use crate::actor::{Actor, Item};
@@ -13,14 +14,13 @@ use crate::check;
 use crate::stage::{Stage, block_on};
 use crate::support::SOON;
 
-const CALLERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const CALLEE: &str = "zoe";
-/// Each caller gives so many invites in a round, and after each its cancel: 40 commands.
-const CALLS_A_ROUND: usize = 5;
-const ROUNDS: u64 = 4;
-const KILLS_A_ROUND: usize = 3;
-/// Kills come at most so long one after another: about what the commands of a round take.
-const KILL_WITHIN_MS: u64 = 60;
+/// Each caller rings so often in a round, and thinks better of it each time.
+const CALLS_A_ROUND: usize = 10;
+const ROUNDS: usize = 12;
+const KILLS_A_ROUND: usize = 2;
+/// How long the server lives at most before it is killed: while most of the commands come in.
+const KILL_WITHIN_MS: u64 = 40;
 
 struct Pair {
     invite: CommandHandle<Invited>,
@@ -38,8 +38,8 @@ impl Random {
     }
 }
 
-async fn rings_and_thinks_better_of_it(caller: &Actor) -> Pair {
-    let engine = &caller.device.engine;
+/// Without waiting for a verdict, so that commands are on their way whenever the server is killed.
+async fn rings_and_thinks_better_of_it(engine: &Engine) -> Pair {
     let invite = engine.call_invite(&[CALLEE], InviteOptions::default());
     let invite = invite.await.expect("on disk");
     let options = CommandOptions::default();
@@ -67,53 +67,78 @@ async fn verdicts(pairs: Vec<Pair>) -> BTreeSet<CallId> {
     taken
 }
 
-async fn round(stage: &mut Stage, random: &mut Random) -> BTreeSet<CallId> {
-    let mut pairs = Vec::new();
-    for _ in 0..CALLS_A_ROUND {
-        for name in CALLERS {
-            pairs.push(rings_and_thinks_better_of_it(stage.actor(name)).await);
+/// Callers give their commands, each in a thread of its own, while the server is killed.
+fn round(stage: &mut Stage, random: &mut Random) -> BTreeSet<CallId> {
+    let Stage { world, actors, .. } = stage;
+    let engines: Vec<Engine> = actors.iter().map(|one| one.device.engine.clone()).collect();
+    let pairs = std::thread::scope(|scope| {
+        let (_callee, callers) = engines.split_last().expect("devices");
+        let callers: Vec<_> = callers
+            .iter()
+            .map(|engine| {
+                scope.spawn(|| {
+                    block_on(async {
+                        let mut pairs = Vec::new();
+                        for _ in 0..CALLS_A_ROUND {
+                            pairs.push(rings_and_thinks_better_of_it(engine).await);
+                        }
+                        pairs
+                    })
+                })
+            })
+            .collect();
+        for _ in 0..KILLS_A_ROUND {
+            std::thread::sleep(Duration::from_millis(random.below(KILL_WITHIN_MS)));
+            world.kill();
+            world.start();
+            for actor in &*actors {
+                block_on(actor.reconnects());
+            }
         }
-    }
-    for _ in 0..KILLS_A_ROUND {
-        tokio::time::sleep(Duration::from_millis(random.below(KILL_WITHIN_MS))).await;
-        stage.world.kill();
-        stage.comes_back().await;
-    }
-    verdicts(pairs).await
+        let given = callers
+            .into_iter()
+            .map(|caller| caller.join().expect("given"));
+        given.flatten().collect()
+    });
+    block_on(verdicts(pairs))
 }
 
 #[test]
-fn with_forty_commands_in_flight_each_has_its_verdict_and_its_effect_once() {
-    block_on(async {
-        let mut stage = Stage::new(&["alice", "bob", "carol", "dave", CALLEE]).await;
-        let mut random = Random(20);
-        let mut taken = BTreeSet::new();
-        for _ in 0..ROUNDS {
-            taken.extend(round(&mut stage, &mut random).await);
-        }
-        assert!(!taken.is_empty(), "every invite was withdrawn");
-        let callee = stage.actors.pop().expect("the callee");
-        // The callee's list has every call that there is.
-        let records = check::converged(std::slice::from_ref(&callee), taken.len()).await;
-        let ids: BTreeSet<CallId> = callee.records().into_iter().map(|call| call.id).collect();
-        assert_eq!(ids, taken);
-        for record in records {
-            assert_eq!(
-                record.ending.as_ref().expect("over").kind,
-                EndKind::Cancelled
-            );
-            assert_eq!(record.members[1].state, UserState::Cancelled);
-            assert_eq!(record.members[1].invitation, 1);
-            // Made, perhaps received, cancelled: each once.
-            assert!((2..=3).contains(&record.revision), "{record:?}");
-        }
-        every_ring_was_closed_once(callee).await;
-        for mut caller in stage.actors {
-            caller.has_heard_all().await;
-            let own: BTreeSet<CallId> = caller.records().into_iter().map(|call| call.id).collect();
-            assert!(own.is_subset(&taken), "{}", caller.name);
-        }
-    });
+fn with_commands_in_flight_each_has_its_verdict_and_its_effect_once() {
+    let devices = ["alice", "bob", "carol", "dave", CALLEE];
+    let mut stage = block_on(Stage::new(&devices));
+    let mut random = Random(20);
+    let mut taken = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        taken.extend(round(&mut stage, &mut random));
+    }
+    assert!(!taken.is_empty(), "every invite was withdrawn");
+    block_on(holds_exactly(stage, taken));
+}
+
+/// The callee's list has every call that there is, each made and cancelled once.
+async fn holds_exactly(mut stage: Stage, taken: BTreeSet<CallId>) {
+    let callee = stage.actors.pop().expect("the callee");
+    let records = check::converged(std::slice::from_ref(&callee), taken.len()).await;
+    let ids: BTreeSet<CallId> = callee.records().into_iter().map(|call| call.id).collect();
+    assert_eq!(ids, taken);
+    for record in records {
+        let ending = record.ending.as_ref().expect("over");
+        assert_eq!(ending.kind, EndKind::Cancelled);
+        assert_eq!(record.members[1].state, UserState::Cancelled);
+        assert_eq!(record.members[1].invitation, 1);
+        // Made, perhaps received, cancelled.
+        assert!((2..=3).contains(&record.revision), "{record:?}");
+    }
+    every_ring_was_closed_once(callee).await;
+    let mut own = 0;
+    for mut caller in stage.actors {
+        caller.has_heard_all().await;
+        let records = caller.records();
+        own += records.len();
+        assert!(records.iter().all(|call| taken.contains(&call.id)));
+    }
+    assert_eq!(own, taken.len(), "each call is in its caller's list");
 }
 
 async fn every_ring_was_closed_once(mut callee: Actor) {
