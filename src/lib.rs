@@ -53,3 +53,8 @@ pub use client::{
     subscription::{Events, Lagged, Watch},
 };
 pub use error::{Code, Detail, Error};
+
+/// Compiles what the README shows.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

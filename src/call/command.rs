@@ -387,10 +387,8 @@ fn check_invitees(invitees: &mut Vec<UserId>, actor: &UserId) -> Result<(), Erro
     let mut once: Vec<UserId> = Vec::with_capacity(INVITEES_MAX);
     for user in invitees.iter() {
         check_user(user, actor)?;
-        if once.len() > INVITEES_MAX {
-            break; // too many already; which ones does not matter
-        }
-        if !once.contains(user) {
+        // One too many is enough for the refusal; which one does not matter.
+        if once.len() <= INVITEES_MAX && !once.contains(user) {
             once.push(user.clone());
         }
     }

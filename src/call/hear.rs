@@ -75,15 +75,19 @@ pub fn hear(before: Option<&Call>, after: &Call, viewer: &Viewer<'_>) -> Heard {
         heard.events.extend(change.users_changed());
     }
     heard.events.extend(change.ring_closed(&mut heard.shown));
+    heard
+        .events
+        .extend(change.asked_again_in_vain(&heard.shown));
+    heard.events.extend(change.moved_away());
+    heard.events.extend(change.ended());
+    heard.events.extend(change.cancelled_by_us());
+    heard.events.extend(change.dialling_over(&mut heard.shown));
+    // Last, so that nothing that closes is taken to be about the ring that opens.
     if ring {
         heard.shown.rung = me.invitation;
         heard.shown.ringing = true;
         heard.events.push(received(after, me, viewer.now));
     }
-    heard.events.extend(change.moved_away());
-    heard.events.extend(change.ended());
-    heard.events.extend(change.cancelled_by_us());
-    heard.events.extend(change.dialling_over(&mut heard.shown));
     heard
 }
 
@@ -154,12 +158,17 @@ impl Compared<'_> {
         self.after.ending.as_ref()
     }
 
-    /// Made by this user. Live only: on catching up it is no news.
+    /// Made by this user. Live only: on catching up it is no news, and no more is a call of another
+    /// device's that is over already.
     fn created(&self, shown: &mut Shown) -> Option<CallEvent> {
         if self.before.is_some() || !self.viewer.live || !self.is_creator() {
             return None;
         }
-        shown.dialling = !self.primary_here() && self.after.is_started();
+        shown.dialling = !self.primary_here();
+        if shown.dialling && !self.after.is_started() {
+            shown.dialling = false;
+            return None;
+        }
         Some(CallEvent::Created {
             call_id: self.after.id.clone(),
             mode: self.after.mode,
@@ -270,8 +279,9 @@ impl Compared<'_> {
                 self.primary_here() || self.me_before().is_some_and(|me| me.state.is_pending())
             }
             UserState::Quit => self.primary_here() && self.me.state_revision >= from,
+            // Left on another device and asked again too late to ring: in the call no more.
+            UserState::Inviting => self.in_call_here_before(),
             UserState::Unknown
-            | UserState::Inviting
             | UserState::Cancelled
             | UserState::Offline
             | UserState::Timeout
@@ -296,15 +306,15 @@ impl Compared<'_> {
             return None;
         }
         shown.ringing = false;
+        if self.me.state == UserState::Accepted && self.primary_here() {
+            // Its own accept or join closed it, however the invitation had ended until then.
+            return None;
+        }
         let closing = self.me.closing(shown.rung);
         let state = closing.map_or(UserState::Unknown, |closing| closing.state);
         match state {
             UserState::Accepted | UserState::Rejected => self.answered_elsewhere(closing),
-            UserState::Timeout => Some(CallEvent::Timeout {
-                call_id: self.after.id.clone(),
-                mode: self.after.mode,
-                local: false,
-            }),
+            UserState::Timeout => Some(self.timeout_event()),
             UserState::Cancelled => Some(self.own_cancelled(same)),
             UserState::Unknown
             | UserState::Inviting
@@ -318,6 +328,38 @@ impl Compared<'_> {
                 // Longer ago than the record remembers.
                 Some(_) | None => Some(self.own_cancelled(false)),
             },
+        }
+    }
+
+    /// This device was in the call; the user has left it on another one and was asked again, and
+    /// that invitation was over before it could ring here. What closes it closes the call here.
+    fn asked_again_in_vain(&self, shown: &Shown) -> Option<CallEvent> {
+        if !self.in_call_here_before() || self.me.invitation <= shown.rung {
+            return None;
+        }
+        match self.me.state {
+            UserState::Timeout => Some(self.timeout_event()),
+            UserState::Cancelled => Some(self.own_cancelled(true)),
+            UserState::Inviting | UserState::NotYetReceived | UserState::Received => self
+                .after
+                .ending
+                .as_ref()
+                .map(|ending| self.ended_event(ending)),
+            UserState::Unknown
+            | UserState::Accepted
+            | UserState::Rejected
+            | UserState::Offline
+            | UserState::Quit
+            | UserState::Ended
+            | UserState::BeCancelled => None,
+        }
+    }
+
+    fn timeout_event(&self) -> CallEvent {
+        CallEvent::Timeout {
+            call_id: self.after.id.clone(),
+            mode: self.after.mode,
+            local: false,
         }
     }
 
@@ -452,7 +494,8 @@ impl Compared<'_> {
         }
         Some(CallEvent::HandledElsewhere {
             call_id: self.after.id.clone(),
-            state: self.me.state,
+            // So it was at that moment, whatever the creator has done since.
+            state: UserState::Accepted,
             device_id: self
                 .me
                 .primary_device()

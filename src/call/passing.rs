@@ -143,22 +143,29 @@ pub fn receive(call: &Call, user: &UserId, invitation: u32, now: Millis) -> Opti
 }
 
 /// The creator logged out on the primary device, or had no connected device for too long: an
-/// unanswered call is cancelled whole.
+/// unanswered call is cancelled whole. Deadlines that have passed are taken to have fired.
 pub fn creator_gone(call: &Call, doer: &Doer<'_>, now: Millis) -> Option<Call> {
     if !call.is_started() || call.is_answered() {
         return None;
     }
-    let mut call = call.clone();
+    let mut call = fire_deadlines(call, now).unwrap_or_else(|| call.clone());
+    if !call.is_started() {
+        return Some(call);
+    }
     call.revision += 1;
     cancel_whole(&mut call, doer, "", now);
     Some(call)
 }
 
-/// All who were in an advanced call have been gone for too long.
+/// All who were in an advanced call have been gone for too long. Deadlines that have passed are
+/// taken to have fired.
 pub fn abandon(call: &Call, now: Millis) -> Option<Call> {
     match call.mode {
         Mode::Advanced if call.is_started() => {
-            let mut call = call.clone();
+            let mut call = fire_deadlines(call, now).unwrap_or_else(|| call.clone());
+            if !call.is_started() {
+                return Some(call);
+            }
             call.revision += 1;
             end(&mut call, EndKind::Abandoned, &Doer::Server, "", now);
             Some(call)

@@ -3,7 +3,8 @@
 //! inviter (6000273) · cancel of an answered call (6000271) · call ended, invitation timed out or
 //! cancelled (6000276) · any other state (6000270) · limits (6000272).
 //!
-//! Two things bend it. callJoin skips the member, timed-out and cancelled tests. And of two answers
+//! Two things bend it. callJoin skips the member, timed-out and cancelled tests (the member test
+//! only where anyone may join). And of two answers
 //! to one invitation the second is told that the first won (6000270) even where the first, being
 //! the last that was awaited, has completed a general call: otherwise the commonest race of all,
 //! two devices answering a one-to-one call, would tell the loser nothing of the winner.
@@ -43,11 +44,14 @@ pub(super) fn nobody_left(errors: &[UserError]) -> Error {
     let Some(first) = errors.first() else {
         return Error::parameter("invitees", "is empty; name whom to ring");
     };
-    if first.code == Code::NoSuchUser {
-        let message = format!("none of the invitees is known here, {} for one", first.user);
-        return Error::new(Code::NoSuchUser, "invitees", message);
+    if let Some(open) = errors.iter().find(|error| error.code != Code::NoSuchUser) {
+        return state_error(&open.user, open.state);
     }
-    state_error(&first.user, first.state)
+    Error::new(
+        Code::NoSuchUser,
+        "invitees",
+        format!("none of the invitees is known here, {} for one", first.user),
+    )
 }
 
 fn state_error(user: &UserId, state: UserState) -> Error {
@@ -118,11 +122,31 @@ pub(super) fn not_member<'a>(call: &'a Call, user: &UserId) -> Result<&'a Member
     })
 }
 
+/// The call is over for everybody.
+fn ended(call: &Call) -> Result<(), Error> {
+    if call.is_started() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::CallOver,
+        "ended",
+        format!("call {} has ended", call.id),
+    ))
+}
+
 /// The call is over for that member: ended, or their invitation timed out or was cancelled.
 fn over(call: &Call, member: &Member) -> Result<(), Error> {
-    let reason = match member.state {
-        UserState::Timeout => "timeout",
-        UserState::Cancelled => "cancelled",
+    match member.state {
+        UserState::Timeout => Err(Error::new(
+            Code::CallOver,
+            "timeout",
+            format!("the invitation to call {} has timed out", call.id),
+        )),
+        UserState::Cancelled => Err(Error::new(
+            Code::CallOver,
+            "cancelled",
+            format!("the invitation to call {} was cancelled", call.id),
+        )),
         UserState::Unknown
         | UserState::Inviting
         | UserState::Accepted
@@ -132,19 +156,8 @@ fn over(call: &Call, member: &Member) -> Result<(), Error> {
         | UserState::Quit
         | UserState::Ended
         | UserState::NotYetReceived
-        | UserState::BeCancelled => {
-            if call.is_started() {
-                return Ok(());
-            }
-            "ended"
-        }
-    };
-    let what = match reason {
-        "timeout" => format!("the invitation to call {} has timed out", call.id),
-        "cancelled" => format!("the invitation to call {} was cancelled", call.id),
-        _ => format!("call {} has ended", call.id),
-    };
-    Err(Error::new(Code::CallOver, reason, what))
+        | UserState::BeCancelled => ended(call),
+    }
 }
 
 /// The actor is not in the call.
@@ -201,8 +214,11 @@ pub(super) fn answer(call: &Call, user: &UserId, invitation: Option<u32>) -> Res
         .ending
         .as_ref()
         .is_some_and(|ending| ending.kind == EndKind::Completed);
-    if answered.is_none() || !completed {
-        over(call, member)?;
+    match answered {
+        None => over(call, member)?,
+        Some(_) if completed => {}
+        // What became of a later invitation says nothing about this one.
+        Some(_) => ended(call)?,
     }
     if let Some(closing) = answered {
         let (state, device) = (closing.state, closing.device.clone());
@@ -230,32 +246,31 @@ pub(super) fn answer(call: &Call, user: &UserId, invitation: Option<u32>) -> Res
 
 /// A join by who may not, or from the device that is primary already.
 pub(super) fn join(call: &Call, actor: &Actor, rules: &Rules) -> Result<(), Error> {
-    if !call.is_started() {
-        return Err(Error::new(
-            Code::CallOver,
-            "ended",
-            format!("call {} has ended", call.id),
-        ));
-    }
     let member = call.member(&actor.user);
-    match member {
-        Some(member) if member.state == UserState::Accepted => {
-            if member.primary_device() == Some(&actor.device) {
-                return Err(Error::new(
-                    Code::AlreadyPrimary,
-                    "primary",
-                    format!(
-                        "this device is the primary device of call {} already",
-                        call.id
-                    ),
-                ));
-            }
-            Ok(())
+    if !rules.join_by_anyone {
+        not_member(call, &actor.user)?;
+    }
+    ended(call)?;
+    let Some(member) = member else {
+        return places(call, &[&actor.user], rules);
+    };
+    match member.state {
+        UserState::Inviting | UserState::NotYetReceived | UserState::Received => Ok(()),
+        UserState::Accepted if member.primary_device() == Some(&actor.device) => Err(Error::new(
+            Code::AlreadyPrimary,
+            "primary",
+            format!(
+                "this device is the primary device of call {} already",
+                call.id
+            ),
+        )),
+        UserState::Accepted => Ok(()),
+        UserState::Rejected | UserState::Cancelled | UserState::Timeout | UserState::Quit => {
+            places(call, &[&actor.user], rules)
         }
-        Some(member) if member.state.is_pending() => Ok(()),
-        Some(_) => places(call, &[&actor.user], rules),
-        None if rules.join_by_anyone => places(call, &[&actor.user], rules),
-        None => not_member(call, &actor.user).map(|_| ()),
+        UserState::Unknown | UserState::Offline | UserState::Ended | UserState::BeCancelled => {
+            Err(state_error(&actor.user, member.state))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The command line, one file a subcommand.
+//! The command line, one file or folder a subcommand.
 
+pub mod demo;
 pub mod failure;
 pub mod inspect;
 pub mod keygen;
@@ -8,16 +9,15 @@ pub mod token;
 
 use self::failure::Failure;
 
-/// The subcommands.
+/// The subcommands. Each one's help is what its arguments come with; a word at the variant would
+/// take its place.
 #[derive(Debug, clap::Subcommand)]
+#[expect(missing_docs)]
 pub enum Command {
-    /// The signalling server.
+    Demo(demo::Args),
     Serve(serve::Args),
-    /// Looks into a local database, without touching it.
     Inspect(inspect::Args),
-    /// A token for a user.
     Token(token::Args),
-    /// A key pair for tokens.
     Keygen(keygen::Args),
 }
 
@@ -28,6 +28,7 @@ impl Command {
     /// What failed and what to do, in one line.
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Demo(args) => demo::run(args),
             Self::Serve(args) => serve::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),

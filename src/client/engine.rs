@@ -481,6 +481,8 @@ impl Engine {
     /// The app goes away, which is not a logout: all is written, the connection is closed in good
     /// order.
     pub async fn close(&self) -> Result<(), Error> {
+        // Before, too: SQLite removes the -wal file with the last connection, if that one may write.
+        self.readers.close();
         let closed = self.shell.close().await;
         self.readers.close();
         closed

@@ -117,6 +117,8 @@ struct Running {
     /// The attempt that the link is busy with.
     attempt: Option<u64>,
     core: Option<Core>,
+    /// What the core's count was when watchers were told last.
+    rows_written: u64,
     config: Config,
     user: UserId,
     link: QuicLink,
@@ -150,6 +152,7 @@ impl Shell {
             postponed: VecDeque::new(),
             attempt: None,
             core: Some(core),
+            rows_written: 0,
             config,
             user,
             link,
@@ -349,7 +352,6 @@ impl Running {
     /// Does what the core wants done, in its order: a verdict reaches its caller before the events
     /// that it caused reach anybody.
     fn carry_out(&mut self) {
-        let mut changed = false;
         while let Some(effect) = self.core.as_mut().and_then(Core::poll_effect) {
             match effect {
                 Effect::Link(command) => {
@@ -359,7 +361,6 @@ impl Running {
                     self.link.command(command);
                 }
                 Effect::Settled { position, settled } => {
-                    changed = true;
                     let waiter = self.waiters.remove(&settled.op);
                     let result = settled.result.clone();
                     if waiter.is_some_and(|waiter| waiter.send(result).is_ok()) {
@@ -375,7 +376,6 @@ impl Running {
                     }
                 }
                 Effect::Event { position, event } => {
-                    changed = true;
                     self.publish(Event {
                         position,
                         kind: event,
@@ -394,7 +394,10 @@ impl Running {
                 }
             }
         }
-        if changed {
+        // Not by the effects: what comes silently, such as history, has none.
+        let rows_written = self.core.as_ref().map(Core::rows_written);
+        if rows_written.is_some_and(|rows| rows != self.rows_written) {
+            self.rows_written = rows_written.unwrap_or_default();
             self.shared.subscribers.tell_changed();
         }
     }

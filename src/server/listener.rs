@@ -58,7 +58,7 @@ pub const FRAME_WITHIN: Duration = Duration::from_secs(20);
 /// What is written is taken by the peer within this time.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// A last frame is waited for this long to be acknowledged.
-pub const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
+pub const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// The transport forgets a peer this long after the service would have.
 const IDLE_BEYOND_OFFLINE: Duration = Duration::from_secs(10);
 /// Most bytes that are read at once.

@@ -22,8 +22,8 @@ use super::certificate::{self, CERTIFICATE_FILE, CertificateError};
 use super::core::{ConnId, Core, Effect, Input, Time};
 use super::push::PushSink;
 use super::settings::Settings;
+use super::store::StoreError;
 use super::store::sqlite::SqliteStore;
-use super::store::{StoreError, StoreResult};
 use super::{clock, listener};
 use crate::protocol::{Goodbye, ToDevice};
 
@@ -105,7 +105,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The data cannot be used.
-    #[error("the data in {}: {source}", data_dir.display())]
+    #[error("cannot keep the data in {}: {source}", data_dir.display())]
     Store {
         /// The folder.
         data_dir: PathBuf,
@@ -177,18 +177,16 @@ impl Server {
                 listen: config.listen,
                 source,
             })?;
-        let entropy = clock::entropy().map_err(|error| ServerError::System(error.into()))?;
-        let time = Time {
-            wall_ms: clock::wall_ms(),
-            mono_ms: clock::mono_ms(),
+        let core = new_core(store, &config)?;
+        let trusts_names = match config.auth {
+            Auth::TrustNames => true,
+            Auth::Keys(_) => false,
         };
-        let core = new_core(store, &config, time, entropy)
-            .map_err(|source| store_error(&config.data_dir, source))?;
         let (stop, stopping) = watch::channel(false);
         let (ending, ended) = watch::channel(false);
         let (service, inputs) = mpsc::channel(INPUTS_WAITING_MAX);
         runtime.spawn(listener::accept(endpoint.clone(), service));
-        let loop_ = CoreThread {
+        let core_thread = CoreThread {
             core,
             runtime,
             endpoint,
@@ -201,11 +199,17 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("offhook-core".to_owned())
             .spawn(move || {
-                let halted = loop_.run();
+                let halted = core_thread.run();
                 ending.send_replace(true);
                 halted
             })
             .map_err(ServerError::System)?;
+        if trusts_names {
+            tracing::warn!(
+                %local_addr,
+                "no key for tokens: everybody is who they say they are; for development only"
+            );
+        }
         tracing::info!(%local_addr, data_dir = %config.data_dir.display(), "listening");
         Ok(Self {
             local_addr,
@@ -263,13 +267,7 @@ impl Drop for Server {
 fn trust_check(config: &ServerConfig) -> Result<(), ServerError> {
     match &config.auth {
         Auth::Keys(_) => Ok(()),
-        Auth::TrustNames if config.listen.ip().is_loopback() => {
-            tracing::warn!(
-                listen = %config.listen,
-                "no key for tokens: everybody is who they say they are; for development only"
-            );
-            Ok(())
-        }
+        Auth::TrustNames if config.listen.ip().is_loopback() => Ok(()),
         Auth::TrustNames => Err(ServerError::TrustsNames {
             listen: config.listen,
         }),
@@ -283,12 +281,12 @@ fn store_error(data_dir: &Path, source: StoreError) -> ServerError {
     }
 }
 
-fn new_core(
-    store: SqliteStore,
-    config: &ServerConfig,
-    time: Time,
-    entropy: impl FnMut() -> u64 + Send + 'static,
-) -> StoreResult<Core> {
+fn new_core(store: SqliteStore, config: &ServerConfig) -> Result<Core, ServerError> {
+    let entropy = clock::entropy().map_err(|error| ServerError::System(error.into()))?;
+    let time = Time {
+        wall_ms: clock::wall_ms(),
+        mono_ms: clock::mono_ms(),
+    };
     Core::new(
         Box::new(store),
         config.settings.clone(),
@@ -296,6 +294,7 @@ fn new_core(
         time,
         Box::new(entropy),
     )
+    .map_err(|source| store_error(&config.data_dir, source))
 }
 
 /// The thread that owns the core.

@@ -21,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct Serve {
     child: Child,
     address: SocketAddr,
-    _data: Option<tempfile::TempDir>,
 }
 
 impl Serve {
@@ -37,11 +36,7 @@ impl Serve {
             .unwrap_or_else(|| panic!("{line:?}"))
             .parse()
             .unwrap();
-        Self {
-            child,
-            address,
-            _data: None,
-        }
+        Self { child, address }
     }
 
     fn terminate(&self) {
@@ -215,6 +210,58 @@ async fn bytes_that_are_no_frame_are_answered_with_a_goodbye() {
     };
     assert_eq!(goodbye.reason, ClosingReason::Violation);
     assert!(device.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_server_runs_inside_another_program_and_stops_when_told() {
+    use offhook::server::{Server, ServerConfig, auth::Auth, push::LogSink, settings::Settings};
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: data.path().to_owned(),
+        auth: Auth::TrustNames,
+        cert: None,
+        key: None,
+        settings: Settings::default(),
+        push: Box::new(LogSink),
+    })
+    .unwrap();
+    let mut device = Device::connect(server.local_addr(), server.certificate_pem_path()).await;
+    log_in(&mut device, "alice", "a1").await;
+    let stopping = tokio::task::spawn_blocking(move || server.stop());
+    let ToDevice::Goodbye(goodbye) = device.receive().await else {
+        panic!("no goodbye");
+    };
+    assert_eq!(goodbye.reason, ClosingReason::ShuttingDown);
+    drop(device);
+    stopping.await.unwrap().unwrap();
+    // The folder is free again.
+    let _again = Serve::start(data.path(), &[]);
+}
+
+#[tokio::test]
+async fn a_device_that_says_nothing_is_closed_and_a_newer_connection_replaces_an_older() {
+    let data = tempfile::tempdir().unwrap();
+    let more = ["--set", "offline_after_s=1"];
+    let serve = Serve::start(data.path(), &more);
+    let ca = data.path().join("cert.pem");
+    let mut first = Device::connect(serve.address, &ca).await;
+    let welcome = log_in(&mut first, "alice", "a1").await;
+    assert_eq!(welcome.limits.heartbeat_s, 1);
+    let mut second = Device::connect(serve.address, &ca).await;
+    let again = Hello {
+        welcome_token: Some(welcome.welcome_token),
+        ..hello("alice", "a1")
+    };
+    second.send(&ToServer::Hello(Box::new(again))).await;
+    let ToDevice::Welcome(_) = second.receive().await else {
+        panic!("no welcome");
+    };
+    let ToDevice::Goodbye(goodbye) = first.receive().await else {
+        panic!("no goodbye");
+    };
+    assert_eq!(goodbye.reason, ClosingReason::Replaced);
+    assert!(second.is_closed().await, "silent");
 }
 
 #[test]

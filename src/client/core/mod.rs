@@ -149,6 +149,11 @@ impl Core {
         self.effects.pop_front()
     }
 
+    /// Another number than before when something was written since.
+    pub fn rows_written(&self) -> u64 {
+        self.store.rows_written()
+    }
+
     /// When [`Self::handle_timeout`] is to be called at the latest, on the clock of `Now::mono_ms`.
     pub fn poll_timeout(&self, now: Now) -> Option<i64> {
         let until = |due: Millis| now.mono_ms + (due - self.server_now(now)).max(0);

@@ -124,6 +124,11 @@ impl Store {
         Ok(value)
     }
 
+    /// How many rows this connection has written; grows with every change, and says no more.
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// Gives the file a new identity, after it was found to be a copy.
     pub fn set_device(&mut self, device: DeviceId) {
         self.device = device;

@@ -4,7 +4,7 @@ use ring::digest::{SHA256, digest};
 
 use super::hello::copied;
 use super::session::Device;
-use super::work::Work;
+use super::work::{Asked, Work};
 use super::{ConnId, State, push};
 use crate::call::limits::INVITEES_MAX;
 use crate::call::{
@@ -12,8 +12,8 @@ use crate::call::{
 };
 use crate::error::{Code, Error};
 use crate::protocol::{
-    ClosingReason, CommandFrame, Receipt, Retry, SEEN_CALLS_MAX, Seen, Settled, ToDevice, Verdict,
-    codec,
+    ClosingReason, CommandFrame, FROM_SERVER_BYTES_MAX, Receipt, Retry, SEEN_CALLS_MAX, Seen,
+    Settled, ToDevice, Verdict, codec,
 };
 use crate::server::store::{KeptVerdict, StoreResult};
 
@@ -49,6 +49,7 @@ impl State {
             return Ok(()); // it comes again after the one that was put off
         }
         let (last, settled) = (device.row.last_number, device.row.settled_number);
+        work.note(conn, Asked::Commands(frame.number));
         if frame.number <= last {
             return self.repeat_verdict(work, conn, &frame, settled);
         }
@@ -307,15 +308,7 @@ impl State {
         if let Some(device) = self.device_mut(conn) {
             device.verdict_sent = device.verdict_sent.max(kept.number);
         }
-        let frame = Verdict {
-            number: kept.number,
-            op: kept.op.clone(),
-            result: kept.result.clone(),
-            call: call
-                .filter(|call| call.member(&user).is_some())
-                .map(|call| call.seen_by(&user)),
-        };
-        self.send(work, conn, ToDevice::Verdict(Box::new(frame)));
+        self.send(work, conn, verdict_frame(kept.clone(), call, &user));
         Ok(())
     }
 
@@ -446,6 +439,23 @@ impl State {
     pub(super) fn user_of(&self, conn: ConnId) -> Option<UserId> {
         self.device(conn).map(|device| device.row.user.clone())
     }
+}
+
+/// A verdict as it is sent: with the record, if the user may see it and both have room in a frame.
+/// Where they have not, the record comes by the feed alone.
+pub(super) fn verdict_frame(kept: KeptVerdict, call: Option<Call>, user: &UserId) -> ToDevice {
+    let mut verdict = Verdict {
+        number: kept.number,
+        op: kept.op,
+        result: kept.result,
+        call: call
+            .filter(|call| call.member(user).is_some())
+            .map(|call| call.seen_by(user)),
+    };
+    if codec::encoded_len(&verdict).is_ok_and(|bytes| bytes >= FROM_SERVER_BYTES_MAX) {
+        verdict.call = None;
+    }
+    ToDevice::Verdict(Box::new(verdict))
 }
 
 /// A digest of what the device asked for.

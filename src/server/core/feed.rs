@@ -35,16 +35,16 @@ struct Batch {
 }
 
 impl Batch {
-    /// Adds a record unless the frame is full with it; gives it back then.
-    fn add(&mut self, call: Call) -> Result<(), Call> {
+    /// Adds a record; false if the frame would be too large with it.
+    fn add(&mut self, call: Call) -> bool {
         let bytes = codec::encoded_len(&call).unwrap_or(FEED_BYTES_MAX);
         let full = self.calls.len() >= FEED_CALLS_MAX || self.bytes + bytes > FEED_BYTES_MAX;
         if full && !self.calls.is_empty() {
-            return Err(call);
+            return false;
         }
         self.bytes += bytes;
         self.calls.push(call);
-        Ok(())
+        true
     }
 }
 
@@ -58,9 +58,7 @@ impl State {
                     news.entry(user).or_default().push((seq, id.clone()));
                 }
             }
-            if let Some(call) = work.record_to_send(&id)?
-                && !call.is_started()
-            {
+            if let Some(call) = work.record_to_send(&id)? {
                 self.look_at_absent_again(&call, work.now);
             }
         }
@@ -139,7 +137,7 @@ impl State {
         let mut position = None;
         while let Some(((seq, id), rest)) = left.split_first() {
             if let Some(call) = work.record_to_send(id)?
-                && batch.add(call.seen_by(user)).is_err()
+                && !batch.add(call.seen_by(user))
             {
                 break;
             }
@@ -219,7 +217,7 @@ impl State {
             let call = work.record_to_send(&id)?;
             let call = call.filter(|call| call.member(&user).is_some());
             if let Some(call) = call
-                && batch.add(call.seen_by(&user)).is_err()
+                && !batch.add(call.seen_by(&user))
             {
                 calls.push_front(id);
                 break;
@@ -251,7 +249,7 @@ impl State {
         for (seq, id) in entries {
             read += 1;
             if let Some(call) = work.record_to_send(&id)?
-                && batch.add(call.seen_by(&user)).is_err()
+                && !batch.add(call.seen_by(&user))
             {
                 is_all = false;
                 break;

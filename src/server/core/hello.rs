@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::commands::COMMANDS_BURST;
+use super::commands::{COMMANDS_BURST, verdict_frame};
 use super::session::{Bucket, Device, Phase, User};
 use super::timers::Timer;
 use super::work::Work;
@@ -18,7 +18,7 @@ use crate::call::{CallId, DeviceId, Millis, UserId, passing};
 use crate::error::{Code, Error};
 use crate::protocol::{
     ClosingReason, Cursor, Hello, OPEN_CALLS_MAX, Ping, Pong, Renew, Renewed, TOKEN_BYTES_MAX,
-    ToDevice, TokenNotice, VERSION_MAX, VERSION_MIN, Verdict, Welcome, negotiate,
+    ToDevice, TokenNotice, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
 };
 use crate::server::auth::TokenError;
 use crate::server::store::{DeviceRow, StoreResult};
@@ -276,15 +276,7 @@ impl State {
             from = last.number + 1;
             for verdict in kept {
                 let call = work.record(&verdict.call)?;
-                let frame = Verdict {
-                    number: verdict.number,
-                    op: verdict.op,
-                    result: verdict.result,
-                    call: call
-                        .filter(|call| call.member(user).is_some())
-                        .map(|call| call.seen_by(user)),
-                };
-                self.send(work, conn, ToDevice::Verdict(Box::new(frame)));
+                self.send(work, conn, verdict_frame(verdict, call, user));
             }
         }
     }

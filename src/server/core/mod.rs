@@ -20,6 +20,7 @@ mod feed;
 mod hello;
 mod presence;
 mod push;
+mod recover;
 mod session;
 mod timers;
 mod work;
@@ -27,6 +28,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use self::recover::Facts;
 use self::session::{Bucket, Session, User};
 use self::timers::{Timer, Timers};
 use self::work::{Asked, Work};
@@ -35,8 +37,8 @@ use super::push::Push;
 use super::settings::Settings;
 use super::store::{Store, StoreError, StoreResult};
 use crate::call::{Millis, Rules, UserId};
-use crate::error::{Code, Error};
-use crate::protocol::{ClosingReason, Goodbye, Refused, Retry, ToDevice, ToServer};
+use crate::error::Error;
+use crate::protocol::{ClosingReason, Goodbye, Refused, ToDevice, ToServer};
 
 pub use self::commands::{CALLS_OPEN_MAX, COMMANDS_BURST, COMMANDS_PER_SECOND, UNSETTLED_MAX};
 pub use self::feed::{FEED_BYTES_MAX, FEED_CALLS_MAX, FEED_WINDOW_FRAMES};
@@ -188,6 +190,8 @@ pub(super) struct State {
     /// Who reads the feed from the store, and has room for more.
     catching_up: BTreeSet<ConnId>,
     last_pumped: ConnId,
+    /// Whether who is absent is to be looked up again, because a step failed.
+    absent_unknown: bool,
     /// Whose verdicts are to be forgotten, with the next transaction that writes anyway.
     settling: BTreeSet<ConnId>,
 }
@@ -227,6 +231,7 @@ impl Core {
                 opening: BTreeSet::new(),
                 catching_up: BTreeSet::new(),
                 last_pumped: ConnId(0),
+                absent_unknown: true,
                 settling: BTreeSet::new(),
             },
             clock: Clock {
@@ -292,7 +297,7 @@ impl Core {
         effects
     }
 
-    /// All that came due while the server was not running, however much; then who is in calls.
+    /// All that came due while the server was not running, however much.
     fn catch_up_with_time(&mut self, now: Millis) -> StoreResult<()> {
         // Each round does DUE_MAX calls for good, so this ends.
         loop {
@@ -303,9 +308,6 @@ impl Core {
                 break;
             }
         }
-        let mut work = Work::new(self.store.as_mut(), now);
-        self.state.find_absent(&mut work)?;
-        work.roll_back();
         self.wakeup = self.state.next_wakeup(now).map(|at| self.clock.mono_of(at));
         Ok(())
     }
@@ -329,34 +331,12 @@ fn begin(store: &mut dyn Store, epoch: u64, wall_ms: Millis) -> StoreResult<Mill
     Ok(now)
 }
 
-/// What holds whatever becomes of a step.
-#[derive(Default)]
-struct Facts {
-    gone: BTreeSet<ConnId>,
-    written: BTreeMap<ConnId, usize>,
-}
-
-impl Facts {
-    fn of(inputs: &[Input]) -> Self {
-        let mut facts = Self::default();
-        for input in inputs {
-            match input {
-                Input::Disconnected { conn } | Input::Broken { conn, .. } => {
-                    facts.gone.insert(*conn);
-                }
-                Input::Written { conn, frames } => {
-                    *facts.written.entry(*conn).or_default() += frames;
-                }
-                Input::Connected { .. } | Input::Frame { .. } | Input::Shutdown => {}
-            }
-        }
-        facts
-    }
-}
-
 impl State {
     fn run(&mut self, work: &mut Work<'_>, inputs: Vec<Input>) -> StoreResult<()> {
         self.fire_due(work)?;
+        if self.absent_unknown {
+            self.find_absent(work)?;
+        }
         for input in inputs {
             self.take(work, input)?;
         }
@@ -459,10 +439,7 @@ impl State {
                 let why = "the first frame was no hello";
                 self.say_goodbye(work, conn, ClosingReason::Violation, why)
             }
-            ToServer::Command(command) => {
-                work.note(conn, Asked::Commands(command.number));
-                self.on_command(work, conn, *command)
-            }
+            ToServer::Command(command) => self.on_command(work, conn, *command),
             ToServer::Receipt(receipt) => {
                 work.note(conn, Asked::Other);
                 self.on_receipt(work, conn, &receipt)
@@ -594,118 +571,6 @@ impl State {
             .flatten()
             .min()
             .map(|at| at.max(now))
-    }
-
-    /// After a step that failed: everything is as it was before, but for who is gone; and those
-    /// who waited for an answer are told to ask again.
-    fn recover(&mut self, work: Work<'_>, facts: &Facts, error: &StoreError) -> Vec<Effect> {
-        for (conn, mut session) in work.before {
-            let written = facts.written.get(&conn).copied().unwrap_or(0);
-            session.queued = session.queued.saturating_sub(written);
-            self.sessions.insert(conn, session);
-        }
-        let mut effects = Vec::new();
-        let refusal = Error::new(
-            Code::ServerOverloaded,
-            "store",
-            format!("the server could not store it: {error}; try again later"),
-        );
-        for (conn, asked) in work.asked {
-            if facts.gone.contains(&conn) || !self.sessions.contains_key(&conn) {
-                continue;
-            }
-            match asked {
-                Asked::Commands(number) => {
-                    let stopped = self.stop_line(conn, number);
-                    if let Some(session) = self.sessions.get_mut(&conn) {
-                        session.queued += 1;
-                    }
-                    let frame = ToDevice::Retry(Retry {
-                        number: stopped,
-                        after_ms: u32::try_from(FAILED_WAIT_MS).unwrap_or(u32::MAX),
-                        error: refusal.clone(),
-                    });
-                    effects.push(Effect::Send {
-                        conn,
-                        frame: Box::new(frame),
-                    });
-                }
-                Asked::Hello => {
-                    let error = refusal.clone();
-                    effects.push(Effect::Send {
-                        conn,
-                        frame: Box::new(ToDevice::Refused(Refused { error })),
-                    });
-                    self.sessions.remove(&conn);
-                    effects.push(Effect::Close {
-                        conn,
-                        goodbye: None,
-                    });
-                }
-                Asked::Other => {
-                    self.sessions.remove(&conn);
-                    effects.push(Effect::Close {
-                        conn,
-                        goodbye: Some(Goodbye {
-                            reason: ClosingReason::ShuttingDown,
-                            message: refusal.message.clone(),
-                        }),
-                    });
-                }
-            }
-        }
-        for conn in &facts.gone {
-            self.sessions.remove(conn);
-        }
-        self.rebuild(work.now);
-        effects
-    }
-
-    /// Derives all that can be derived from the sessions.
-    fn rebuild(&mut self, now: Millis) {
-        let before = std::mem::take(&mut self.users);
-        self.opening.clear();
-        self.catching_up.clear();
-        self.settling.clear();
-        let conns: Vec<ConnId> = self.sessions.keys().copied().collect();
-        for conn in conns {
-            self.arm_session(conn, now);
-            let Some(device) = self.sessions.get(&conn).and_then(|s| s.device.as_ref()) else {
-                continue;
-            };
-            self.settling.insert(conn);
-            let user = self.users.entry(device.row.user.clone());
-            user.or_insert_with(|| User {
-                devices: BTreeMap::new(),
-                commands: Bucket::full(COMMANDS_BURST, now),
-            })
-            .devices
-            .insert(device.row.device.clone(), conn);
-            self.resume_reading(conn);
-        }
-        for user in before.into_keys() {
-            if !self.users.contains_key(&user) {
-                self.mark_absent(user, now);
-            }
-        }
-        let back: Vec<UserId> = self.users.keys().cloned().collect();
-        for user in back {
-            self.mark_present(&user);
-        }
-        self.count_absence_anew(now);
-    }
-
-    /// Everybody is dropped without a word.
-    fn halt(&mut self, error: StoreError) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = std::mem::take(&mut self.sessions)
-            .into_keys()
-            .map(|conn| Effect::Close {
-                conn,
-                goodbye: None,
-            })
-            .collect();
-        effects.push(Effect::Halt(error));
-        effects
     }
 }
 

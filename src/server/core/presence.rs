@@ -130,17 +130,20 @@ impl State {
         }
     }
 
-    /// On a start everybody who is in a started call is absent from now on.
+    /// After a start everybody who is in a started call and not here is absent from now on.
     pub(super) fn find_absent(&mut self, work: &mut Work<'_>) -> StoreResult<()> {
         let mut after: Option<UserId> = None;
         loop {
             let users = work.read()?.users_in_calls(after.as_ref(), USERS_AT_ONCE)?;
             after = users.last().cloned();
             if after.is_none() {
+                self.absent_unknown = false;
                 return Ok(());
             }
             for user in users {
-                self.mark_absent(user, work.now);
+                if !self.users.contains_key(&user) && !self.absent.contains_key(&user) {
+                    self.mark_absent(user, work.now);
+                }
             }
         }
     }
@@ -207,7 +210,8 @@ impl State {
         abandoned.then(|| passing::abandon(call, now)).flatten()
     }
 
-    /// A call is over: absent users who were in it may be in no call at all any more.
+    /// A call has changed: it may be over for those of its members who are absent, or there may be
+    /// nobody left in it but them.
     pub(super) fn look_at_absent_again(&mut self, call: &Call, now: Millis) {
         for member in &call.members {
             if self.absent.contains_key(&member.user) {
