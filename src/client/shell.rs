@@ -381,7 +381,6 @@ impl Running {
                         kind: event,
                     });
                 }
-                Effect::Changed => changed = true,
                 Effect::TokenRenewed(result) => {
                     if let Some(done) = self.renewing.take() {
                         let _ = done.send(result);

@@ -205,7 +205,6 @@ impl Work<'_> {
             command,
         };
         self.tx.insert_command(&new)?;
-        self.told.push(Effect::Changed);
         let unsent = pending.iter().find(|earlier| earlier.number.is_none());
         match unsent.filter(|invite| cancels_all_of(&new.command, &invite.command)) {
             Some(invite) => {

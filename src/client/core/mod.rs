@@ -64,8 +64,6 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What an app reads from the file is not what it was.
-    Changed,
     /// What became of a new token.
     TokenRenewed(Result<(), Error>),
     /// The logout is done, or was given up waiting for.
@@ -188,7 +186,6 @@ impl Core {
     pub fn mark_seen(&mut self, now: Now, calls: Option<&[CallId]>) -> Result<u64, Error> {
         let missed = self.write(now, |work| {
             work.tx.mark_seen_here(calls)?;
-            work.told.push(Effect::Changed);
             work.tx.missed_count()
         })?;
         self.send_seen()?;

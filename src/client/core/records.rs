@@ -1,7 +1,7 @@
 //! Records of calls: taken from the server, compared with what the file holds, written, and told
 //! as what the difference means to this device.
 
-use super::{Effect, Work};
+use super::Work;
 use crate::call::{
     Call, CallEvent, CallState, CommandKind, EndKind, Ending, Heard, Member, Shown, UserState,
     Viewer, hear,
@@ -80,7 +80,6 @@ impl Work<'_> {
         self.tx.put_call(stored, call, self.epoch)?;
         self.note_changes(stored.map(|stored| &stored.call), call)?;
         self.keep_shown(call, &shown, &heard)?;
-        self.told.push(Effect::Changed);
         for event in heard.events {
             self.tell(&call.id, EventKind::Call(event))?;
         }
