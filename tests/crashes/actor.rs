@@ -179,11 +179,11 @@ impl Actor {
         format!("heard {:?}", self.heard())
     }
 
-    /// The network goes and comes back, so that the device connects anew at once.
+    /// The app says that the network is another one: the device says something at once, hears that
+    /// the server does not know its connection, and does not wait long until it tries again.
     pub async fn reconnects(&self) {
-        let engine = &self.device.engine;
-        engine.set_network(false).await.expect("off");
-        engine.set_network(true).await.expect("on");
+        let told = self.device.engine.network_changed().await;
+        told.expect("the engine is open");
     }
 
     /// All calls in this device's list, newest first.

@@ -125,18 +125,14 @@ fn an_answer_that_could_not_be_sent_in_time_expires_and_the_call_was_missed() {
         }
         stage.world.kill();
         // Without a network it is not even sent into the void.
-        stage
-            .actor("bob")
-            .device
-            .engine
-            .set_network(false)
-            .await
-            .unwrap();
+        let bob = stage.actor("bob").device.engine.clone();
+        bob.set_network(false).await.unwrap();
         stage.does(Step::Gives("bob", Give::Accept)).await;
         let expired = stage.actor("bob").verdict().await.unwrap_err();
         assert_eq!(expired.code, Code::Expired, "{expired}");
         stage.does(STEPS[4]).await;
         stage.comes_back().await;
+        bob.set_network(true).await.unwrap();
         has_timed_out(stage, true).await;
     });
 }

@@ -9,6 +9,7 @@ mod support;
 mod actor;
 mod check;
 mod deadline;
+mod restart;
 mod stage;
 mod steps;
 mod storm;

@@ -80,7 +80,7 @@ impl Stage {
         }
     }
 
-    /// The server is back; so is the network of all devices, so that none waits to try again.
+    /// The server is back, and all devices connect anew.
     pub async fn comes_back(&mut self) {
         self.world.start();
         for actor in &self.actors {
