@@ -4,6 +4,7 @@ pub mod demo;
 pub mod failure;
 pub mod inspect;
 pub mod keygen;
+pub mod rpc;
 pub mod serve;
 pub mod token;
 
@@ -16,6 +17,7 @@ use self::failure::Failure;
 pub enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
+    Rpc(rpc::Args),
     Inspect(inspect::Args),
     Token(token::Args),
     Keygen(keygen::Args),
@@ -30,6 +32,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Serve(args) => serve::run(args),
+            Self::Rpc(args) => rpc::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),

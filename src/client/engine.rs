@@ -131,14 +131,24 @@ impl Engine {
     /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the
     /// file.
     pub fn open(config: Config) -> Result<Self, Error> {
+        Self::open_with_events(config).map(|(engine, _)| engine)
+    }
+
+    /// The same, with a stream of events that begins before the first of them: nothing that
+    /// happens between opening and listening is missed.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_with_events(config: Config) -> Result<(Self, Events), Error> {
         let user = UserId::parse("user", &config.user)?;
         let readers = Arc::new(Readers::new(&config.database, &user));
-        let (shell, shared) = Shell::start(config, user)?;
-        Ok(Self {
+        let (shell, shared, events) = Shell::start(config, user)?;
+        let engine = Self {
             shell,
             readers,
             shared,
-        })
+        };
+        Ok((engine, events))
     }
 
     /// callInvite: makes a call and rings.

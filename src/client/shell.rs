@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::clock::{Now, now};
 use super::config::Config;
 use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
-use super::event::{Event, EventKind};
+use super::event::{ConnectionState, Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
 use super::subscription::{Events, Subscribers, Watch};
@@ -109,6 +109,13 @@ impl Shared {
     }
 }
 
+/// A new token that the server is asked about.
+struct Renewing {
+    done: oneshot::Sender<Result<(), Error>>,
+    /// The token until then, for when the new one is refused.
+    before: Option<String>,
+}
+
 /// What the core's thread owns.
 struct Running {
     inputs: Receiver<Input>,
@@ -124,12 +131,13 @@ struct Running {
     link: QuicLink,
     shared: Arc<Shared>,
     waiters: BTreeMap<Op, Waiter>,
-    renewing: Option<oneshot::Sender<Result<(), Error>>>,
+    renewing: Option<Renewing>,
     logging_out: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl Shell {
-    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>), Error> {
+    /// Starts the core's thread; the stream that it gives begins before anything is told.
+    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
         let (inputs, receiver) = sync_channel(INPUTS_MAX);
         let from_link = inputs.clone();
@@ -161,6 +169,7 @@ impl Shell {
             renewing: None,
             logging_out: None,
         };
+        let events = shared.subscribe();
         let thread = std::thread::Builder::new()
             .name("offhook-core".into())
             .spawn(move || running.run())
@@ -181,6 +190,7 @@ impl Shell {
                 _last: Arc::new(last),
             },
             shared,
+            events,
         ))
     }
 
@@ -218,8 +228,10 @@ impl Shell {
         let (done, renewed) = oneshot::channel();
         self.run(move |running| {
             let core = running.core.as_mut().ok_or_else(closed)?;
-            core.renew_token(now(), token);
-            running.renewing = Some(done);
+            core.renew_token(now(), token.clone());
+            // After a pause the core is made anew of this configuration.
+            let before = running.config.token.replace(token);
+            running.renewing = Some(Renewing { done, before });
             Ok(())
         })
         .await?;
@@ -376,13 +388,22 @@ impl Running {
                     }
                 }
                 Effect::Event { position, event } => {
+                    if let EventKind::ConnectionStateChanged(change) = &event
+                        && change.state != ConnectionState::Connected
+                    {
+                        // Nobody will answer any more; who waits is told so.
+                        self.renewing = None;
+                    }
                     self.publish(Event {
                         position,
                         kind: event,
                     });
                 }
                 Effect::TokenRenewed(result) => {
-                    if let Some(done) = self.renewing.take() {
+                    if let Some(Renewing { done, before }) = self.renewing.take() {
+                        if result.is_err() {
+                            self.config.token = before;
+                        }
                         let _ = done.send(result);
                     }
                 }

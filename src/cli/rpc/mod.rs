@@ -1,0 +1,82 @@
+//! `offhook rpc`: an engine that another program drives, in JSON-RPC 2.0, one message a line.
+//!
+//! Requests come in on stdin ([`lines`], [`message`], [`params`], [`methods`]), replies and
+//! notifications go out on stdout. One loop ([`session`]) takes requests in their order and events
+//! in theirs, and hands all that goes out to one writer. A verdict that a request waits for is
+//! taken from the stream of events, where it comes before the events that it caused; so it does
+//! on stdout.
+
+mod lines;
+mod message;
+mod methods;
+mod params;
+mod session;
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use crate::client::config::Config;
+use crate::client::engine::Engine;
+use crate::client::roots::Roots;
+
+/// Run a client engine that another program drives over stdin and stdout.
+///
+/// It speaks JSON-RPC 2.0, one message a line, and is ready as soon as the database file is open,
+/// connected or not. Commands take effect in the order of their lines; replies may come in any
+/// order. Events are notifications. End of input, or the method shutdown, ends it cleanly: that is
+/// the app going away, not a logout.
+///
+/// Commands: callInvite, callCancel, callAccept, callReject, callingInvite, callJoin, callQuit,
+/// callEnd. Each is on disk before anything else happens to it. "wait": "verdict" (the default)
+/// beside "config" answers when the server has decided; "wait": "disk" answers at once, and the
+/// verdict comes as the notification commandSettled.
+///
+/// More: queryCallInvitationList, pending, ringing, status, eventsSince, acknowledge, markSeen,
+/// setNetwork, networkChanged, pause, resume, renewToken, handlePush, logout, shutdown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    offhook serve --listen 127.0.0.1:7443 --data data\n  \
+    offhook rpc --server 127.0.0.1:7443 --ca data/cert.pem --user alice --db alice.db\n\n\
+    Then, on stdin:\n  \
+    {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"callInvite\",\"params\":{\"invitees\":[\"bob\"],\"config\":{\"timeout\":30}}}\n  \
+    {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"status\"}\n  \
+    {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"shutdown\"}")]
+pub struct Args {
+    /// The server, as HOST:PORT.
+    #[arg(long, value_name = "ADDR")]
+    pub server: String,
+    /// The certificates to trust, in PEM: the server's own cert.pem, or that of who signed it.
+    #[arg(long, value_name = "FILE")]
+    pub ca: PathBuf,
+    /// Who this is: 1-32 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~
+    #[arg(long)]
+    pub user: String,
+    /// The database of this user on this device; made if it is not there. One process at a time.
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+    /// Proof of who this is (see `offhook token`); not needed where the server trusts names.
+    #[arg(long)]
+    pub token: Option<String>,
+}
+
+/// Runs until stdin ends, shutdown is asked for, or nobody reads stdout any more.
+///
+/// # Errors
+/// The engine cannot be opened with these arguments, or could not write its file at the end.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let mut config = Config::new(args.server, args.user, args.db);
+    config.roots = Roots::Pem(args.ca);
+    config.token = args.token;
+    config.build = concat!("offhook rpc ", env!("CARGO_PKG_VERSION")).to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| Failure::new(format_args!("cannot start: {error}")))?;
+    let (engine, events) = Engine::open_with_events(config).map_err(Failure::new)?;
+    let input = lines::read_stdin()?;
+    let (output, writer) = lines::write_stdout(engine.clone())?;
+    let ended = runtime.block_on(session::Session::new(engine, events, output).run(input));
+    // All that was said is written, or there is nobody to read it.
+    let _ = writer.join();
+    ended.map_err(Failure::new)
+}

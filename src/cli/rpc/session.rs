@@ -1,0 +1,471 @@
+//! The conversation: requests in their order, events in theirs, everything out through one writer.
+//!
+//! Always holds: a line is done, or on its way to the engine, before the next one is looked at. A
+//! verdict that a request waits for is said when it comes by in the stream of events, so it is
+//! said before the events that it caused.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::lines::{Line, Out};
+use super::message::{self, Id, Request};
+use super::methods::{self, Local, Method, Query, Wait};
+use super::params::Params;
+use crate::call::{CommandKind, Op};
+use crate::client::engine::{Engine, Status};
+use crate::client::event::{CommandSettled, ConnectionChange, Event, EventKind};
+use crate::client::json;
+use crate::client::subscription::{Events, Lagged};
+use crate::error::{Code, Error};
+
+/// Requests at a time that wait for the server without being commands (renewToken, logout).
+const SLOW_MAX: usize = 16;
+/// How long the end of the input waits for those.
+const SLOW_ENDS_WITHIN: Duration = Duration::from_secs(6);
+/// Events that are read from the journal at a time when the stream could not keep up.
+const CATCH_UP_EVENTS: usize = 500;
+
+type Slow = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
+
+/// Nobody reads what is written: there is nothing left to do.
+#[derive(Debug)]
+struct Unheard;
+
+/// What follows on a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Line,
+    /// The end; with the request that asked for it.
+    End(Option<Id>),
+}
+
+/// A conversation.
+pub struct Session {
+    engine: Engine,
+    events: Events,
+    output: mpsc::Sender<Out>,
+    /// Requests that wait for a verdict.
+    waiting: BTreeMap<Op, Id>,
+    /// Requests that wait for something else, with whom to answer.
+    slow: JoinSet<(Option<Id>, Result<Value, Error>)>,
+    /// Where in the journal the stream is.
+    position: u64,
+    /// What was said last of the connection.
+    connection: Option<ConnectionChange>,
+}
+
+impl Session {
+    /// A conversation about an engine whose events begin with that stream.
+    pub fn new(engine: Engine, events: Events, output: mpsc::Sender<Out>) -> Self {
+        Self {
+            engine,
+            events,
+            output,
+            waiting: BTreeMap::new(),
+            slow: JoinSet::new(),
+            position: 0,
+            connection: None,
+        }
+    }
+
+    /// Until the input ends, shutdown is asked for, or nobody reads the output.
+    ///
+    /// # Errors
+    /// What kept the engine from closing in good order.
+    pub async fn run(mut self, mut input: mpsc::Receiver<Line>) -> Result<(), Error> {
+        let asked = match self.converse(&mut input).await {
+            Ok(asked) => asked,
+            Err(Unheard) => return self.engine.close().await,
+        };
+        match self.end(asked).await {
+            Ok(closed) => closed,
+            Err(Unheard) => self.engine.close().await,
+        }
+    }
+
+    async fn converse(&mut self, input: &mut mpsc::Receiver<Line>) -> Result<Option<Id>, Unheard> {
+        loop {
+            tokio::select! {
+                // What has happened is said before more is done.
+                biased;
+                event = self.events.next() => match event {
+                    Some(event) => self.hear(event).await?,
+                    None => return Ok(None),
+                },
+                Some(done) = self.slow.join_next() => self.slow_done(done).await?,
+                line = input.recv() => {
+                    let Some(line) = line else { return Ok(None) };
+                    match self.take(line).await? {
+                        Next::Line => {}
+                        Next::End(id) => return Ok(id),
+                    }
+                }
+                () = self.output.closed() => return Err(Unheard),
+            }
+        }
+    }
+
+    /// The app goes away: what was asked and is decided is said, then the engine is closed.
+    async fn end(&mut self, asked: Option<Id>) -> Result<Result<(), Error>, Unheard> {
+        let ended = timeout(SLOW_ENDS_WITHIN, async {
+            while !self.slow.is_empty() {
+                tokio::select! {
+                    biased;
+                    Some(event) = self.events.next() => self.hear(event).await?,
+                    Some(done) = self.slow.join_next() => self.slow_done(done).await?,
+                    else => break,
+                }
+            }
+            Ok(())
+        });
+        ended.await.unwrap_or(Ok(()))?;
+        // Verdicts that are in the stream already: once written, nothing is owed for them.
+        while let Some(Some(event)) = ready(self.events.next()).await {
+            self.hear(event).await?;
+        }
+        let (done, written) = oneshot::channel();
+        self.put(Out::Written(done)).await?;
+        // It comes, or the writer has gone.
+        let _ = written.await;
+        let closed = self.engine.close().await;
+        while let Some(event) = self.events.next().await {
+            match event {
+                Ok(event) => self.tell(event).await?,
+                // The journal has the rest; the next run can read it there.
+                Err(Lagged) => break,
+            }
+        }
+        while let Some(done) = self.slow.join_next().await {
+            self.slow_done(done).await?;
+        }
+        if let Some(id) = asked {
+            let result = closed.clone().map(|()| json!({}));
+            self.say(message::reply(&id, result)).await?;
+        }
+        Ok(closed)
+    }
+
+    async fn hear(&mut self, event: Result<Event, Lagged>) -> Result<(), Unheard> {
+        match event {
+            Ok(event) => self.tell(event).await,
+            Err(Lagged) => self.catch_up().await,
+        }
+    }
+
+    /// Says an event: to the request that waits for it, or to all. One that was said already, from
+    /// the journal, is not said again.
+    async fn tell(&mut self, event: Event) -> Result<(), Unheard> {
+        if event
+            .position
+            .is_some_and(|position| position <= self.position)
+        {
+            return Ok(());
+        }
+        self.position = event.position.unwrap_or(self.position);
+        if let EventKind::CommandSettled(settled) = &event.kind
+            && let Some(id) = self.waiting.remove(&settled.op)
+        {
+            let line = message::reply(&id, verdict(settled));
+            let position = event.position.unwrap_or_default();
+            return self.put(Out::Verdict(line, position)).await;
+        }
+        if let EventKind::ConnectionStateChanged(change) = &event.kind {
+            self.connection = Some(change.clone());
+        }
+        let line = message::notification(event.name(), event.params(), event.position);
+        self.say(line).await
+    }
+
+    /// The stream broke off because too much happened at once: on with a new one, after what the
+    /// journal has meanwhile.
+    async fn catch_up(&mut self) -> Result<(), Unheard> {
+        tracing::info!(
+            position = self.position,
+            "fell behind the events; reading on in the journal"
+        );
+        self.events = self.engine.events();
+        loop {
+            // A paused engine cannot be read; what it journaled before comes by eventsSince.
+            let Ok((events, more)) = self
+                .engine
+                .events_since(self.position, CATCH_UP_EVENTS)
+                .await
+            else {
+                return Ok(());
+            };
+            for event in events {
+                self.tell(event).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        // Not journaled, so it may have been lost.
+        if let Ok(status) = self.engine.status().await {
+            let now = ConnectionChange {
+                state: status.connection,
+                cause: status.cause,
+                detail: status.error.unwrap_or_default(),
+            };
+            let told = self.connection.as_ref();
+            if told.is_none_or(|told| (told.state, told.cause) != (now.state, now.cause)) {
+                let kind = EventKind::ConnectionStateChanged(now);
+                let position = None;
+                self.tell(Event { position, kind }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, line: Line) -> Result<Next, Unheard> {
+        let request = match line {
+            Line::Text(text) => message::parse(&text),
+            Line::TooLong => Err(message::too_long()),
+        };
+        let Request { id, method, params } = match request {
+            Ok(request) => request,
+            Err(reply) => {
+                self.say(reply).await?;
+                return Ok(Next::Line);
+            }
+        };
+        let Some(known) = Method::named(&method) else {
+            if let Some(id) = &id {
+                self.say(message::unknown_method(id, &method)).await?;
+            }
+            return Ok(Next::Line);
+        };
+        let mut params = match params {
+            Ok(params) => params,
+            Err(error) => {
+                self.answer(id, Err(error)).await?;
+                return Ok(Next::Line);
+            }
+        };
+        match known {
+            Method::Shutdown => return Ok(Next::End(id)),
+            Method::Command(kind) => self.command(id, kind, &mut params).await?,
+            Method::Local(local) => {
+                let result = self.local(local, &mut params).await;
+                self.answer(id, result).await?;
+            }
+            Method::RenewToken => self.renew_token(id, &mut params).await?,
+            Method::Logout => {
+                let engine = self.engine.clone();
+                let logged_out = async move { engine.logout().await.map(|()| json!({})) };
+                self.begin_slow(id, Box::pin(logged_out)).await?;
+            }
+        }
+        Ok(Next::Line)
+    }
+
+    async fn renew_token(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
+        let token = match methods::token(params) {
+            Ok(token) => token,
+            Err(error) => return self.answer(id, Err(error)).await,
+        };
+        let engine = self.engine.clone();
+        let renewed = async move { engine.renew_token(token).await.map(|()| json!({})) };
+        self.begin_slow(id, Box::pin(renewed)).await
+    }
+
+    async fn command(
+        &mut self,
+        id: Option<Id>,
+        kind: CommandKind,
+        params: &mut Params,
+    ) -> Result<(), Unheard> {
+        let (mut given, wait) = match methods::command(kind, params) {
+            Ok(given) => given,
+            Err(error) => return self.answer(id, Err(error)).await,
+        };
+        let op = self.engine.fresh_op();
+        given.op = Some(op.clone());
+        // Before it is given, so that the verdict finds it however soon it comes.
+        if let (Wait::Verdict, Some(id)) = (wait, &id) {
+            self.waiting.insert(op.clone(), id.clone());
+        }
+        match self.engine.submit(given).await {
+            Ok(submitted) if wait == Wait::Disk => {
+                let result = json!({
+                    "callID": submitted.call_id,
+                    "op": submitted.op,
+                    "pending": true,
+                });
+                self.answer(id, Ok(result)).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.waiting.remove(&op);
+                self.answer(id, Err(error)).await
+            }
+        }
+    }
+
+    async fn local(&self, method: Local, params: &mut Params) -> Result<Value, Error> {
+        let engine = &self.engine;
+        let done = |()| json!({});
+        match method {
+            Local::Query => self.query(&methods::query(params)?),
+            Local::Pending => Ok(engine.pending()?.iter().map(json::pending).collect()),
+            Local::Ringing => Ok(engine.ringing().await?.iter().map(json::ringing).collect()),
+            Local::Status => Ok(status(&engine.status().await?)),
+            Local::EventsSince => {
+                let (position, limit) = methods::events_since(params)?;
+                self.events_since(position, limit).await
+            }
+            Local::Acknowledge => {
+                let position = methods::position(params)?;
+                engine.acknowledge(position).await.map(done)
+            }
+            Local::MarkSeen => {
+                let missed = engine.mark_seen(methods::call_ids(params)?).await?;
+                Ok(json!({ "missed": missed }))
+            }
+            Local::SetNetwork => engine.set_network(methods::online(params)?).await.map(done),
+            Local::NetworkChanged => engine.network_changed().await.map(done),
+            Local::Pause => engine.pause(None).await.map(done),
+            Local::Resume => engine.resume().await.map(done),
+            Local::HandlePush => {
+                let taken = engine.handle_push(methods::payload(params)?).await?;
+                Ok(json!({ "ring": taken.ring, "callID": taken.call_id }))
+            }
+        }
+    }
+
+    fn query(&self, query: &Query) -> Result<Value, Error> {
+        let page = self
+            .engine
+            .query_calls(query.count, query.next_flag, &query.filter)?;
+        let mut result = json!({
+            "callList": page.calls.iter().map(json::call).collect::<Value>(),
+            "nextFlag": page.next_flag,
+        });
+        if let Some(fields) = result.as_object_mut()
+            && query.next_flag == 0
+        {
+            let pending = page.pending.iter().map(json::pending).collect();
+            fields.insert("pending".into(), pending);
+        }
+        Ok(result)
+    }
+
+    /// A verdict that a request still waits for is that request's.
+    async fn events_since(&self, position: u64, limit: usize) -> Result<Value, Error> {
+        let (events, more) = self.engine.events_since(position, limit).await?;
+        let is_waited_for = |event: &Event| match &event.kind {
+            EventKind::CommandSettled(settled) => self.waiting.contains_key(&settled.op),
+            EventKind::Call(_)
+            | EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. } => false,
+        };
+        let events: Value = events
+            .iter()
+            .filter(|event| !is_waited_for(event))
+            .map(|event| {
+                json!({
+                    "position": event.position,
+                    "name": event.name(),
+                    "params": event.params(),
+                })
+            })
+            .collect();
+        Ok(json!({ "events": events, "more": more }))
+    }
+
+    /// Has the engine asked now, in the order of the lines, and answered when it is done.
+    async fn begin_slow(&mut self, id: Option<Id>, mut work: Slow) -> Result<(), Unheard> {
+        if self.slow.len() >= SLOW_MAX {
+            let message = format!("{SLOW_MAX} requests wait for the server already; wait for one");
+            let error = Error::new(Code::TooManyRequests, "waiting", message);
+            return self.answer(id, Err(error)).await;
+        }
+        match ready(work.as_mut()).await {
+            Some(result) => self.answer(id, result).await,
+            None => {
+                self.slow.spawn(async move { (id, work.await) });
+                Ok(())
+            }
+        }
+    }
+
+    async fn slow_done(
+        &mut self,
+        done: Result<(Option<Id>, Result<Value, Error>), tokio::task::JoinError>,
+    ) -> Result<(), Unheard> {
+        match done {
+            Ok((id, result)) => self.answer(id, result).await,
+            // It neither panics nor is it aborted.
+            Err(error) => {
+                tracing::error!(%error, "a request was lost");
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers a request; a notification is not answered, whatever came of it.
+    async fn answer(&self, id: Option<Id>, result: Result<Value, Error>) -> Result<(), Unheard> {
+        match (id, result) {
+            (Some(id), result) => self.say(message::reply(&id, result)).await,
+            (None, Ok(_)) => Ok(()),
+            (None, Err(error)) => {
+                tracing::warn!(%error, "a notification could not be done");
+                Ok(())
+            }
+        }
+    }
+
+    async fn say(&self, line: String) -> Result<(), Unheard> {
+        self.put(Out::Line(line)).await
+    }
+
+    async fn put(&self, out: Out) -> Result<(), Unheard> {
+        self.output.send(out).await.map_err(|_| Unheard)
+    }
+}
+
+/// What a future gives at once, if it does. It is polled, which is what makes the engine begin.
+async fn ready<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn verdict(settled: &CommandSettled) -> Result<Value, Error> {
+    match &settled.result {
+        Ok(outcome) => Ok(json::outcome(&settled.call_id, outcome)),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn status(status: &Status) -> Value {
+    json!({
+        "userID": status.user_id,
+        "deviceID": status.device_id,
+        "connection": {
+            "state": status.connection,
+            "event": status.cause,
+            "since": status.since,
+            "error": status.error,
+        },
+        "epoch": status.epoch,
+        "cursor": status.cursor,
+        "clockOffset": status.clock_offset,
+        "rtt": status.rtt.unwrap_or_default(),
+        "pending": status.pending,
+        "missed": status.missed,
+        "schema": status.schema,
+        "version": status.version,
+    })
+}
