@@ -9,6 +9,8 @@ mod support;
 mod actor;
 mod check;
 mod deadline;
+mod device;
+mod phone;
 mod restart;
 mod stage;
 mod steps;

@@ -71,6 +71,10 @@ impl World {
         process.wait().expect("gone");
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("server")
     }
