@@ -1,19 +1,28 @@
 //! Frames to bytes and back. The only place that knows the serialization crate.
 
+mod growing;
+
 use bincode::config::{Configuration, standard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::growing::Growing;
 use super::frame::{ToDevice, ToServer};
 use super::{FROM_SERVER_BYTES_MAX, TO_SERVER_BYTES_MAX};
 
 /// Bytes of the length field.
 const LENGTH_BYTES: usize = 4;
-/// A decoded value may be this many times as large as the largest frame: names are shorter on the
-/// wire than in memory. The bound counts what decoding claims, before it is allocated.
-const TO_SERVER_DECODED_MAX: usize = TO_SERVER_BYTES_MAX * 8;
-/// See [`TO_SERVER_DECODED_MAX`].
-const FROM_SERVER_DECODED_MAX: usize = FROM_SERVER_BYTES_MAX * 8;
+/// What decoding may claim towards the server. Claims are counted in the widths that values have in
+/// memory, texts in their bytes, before any of it is allocated; a frame whose texts are not all
+/// empty claims less than twice its own length.
+const TO_SERVER_CLAIMS_MAX: usize = TO_SERVER_BYTES_MAX * 2;
+/// See [`TO_SERVER_CLAIMS_MAX`]; records are full of small numbers, which are shorter on the wire.
+const FROM_SERVER_CLAIMS_MAX: usize = FROM_SERVER_BYTES_MAX * 4;
+/// Most memory that decoding a frame takes at a time towards the server, whatever its bytes are:
+/// what a collection of empty elements, grown by doubling, makes of the claims.
+pub const TO_SERVER_MEMORY_MAX: usize = 256 * 1024;
+/// See [`TO_SERVER_MEMORY_MAX`].
+pub const FROM_SERVER_MEMORY_MAX: usize = 12 * 1024 * 1024;
 
 /// Why bytes are not a frame. The connection that brought them cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,12 +153,13 @@ fn body<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 
 fn value<T: DeserializeOwned, const LIMIT: usize>(kind: u8, body: &[u8]) -> Result<T, CodecError> {
     let limited: Configuration<_, _, bincode::config::Limit<LIMIT>> = standard().with_limit();
-    let (value, used) = bincode::serde::decode_from_slice(body, limited).map_err(|error| {
-        CodecError::Malformed {
-            kind,
-            reason: error.to_string(),
-        }
-    })?;
+    let (Growing(value), used) =
+        bincode::serde::decode_from_slice(body, limited).map_err(|error| {
+            CodecError::Malformed {
+                kind,
+                reason: error.to_string(),
+            }
+        })?;
     if used != body.len() {
         let reason = format!("{} bytes left over", body.len() - used);
         return Err(CodecError::Malformed { kind, reason });
@@ -174,7 +184,7 @@ impl Frame for ToServer {
     }
 
     fn from_body(kind: u8, body: &[u8]) -> Result<Option<Self>, CodecError> {
-        const MAX: usize = TO_SERVER_DECODED_MAX;
+        const MAX: usize = TO_SERVER_CLAIMS_MAX;
         Ok(Some(match kind {
             1 => Self::Hello(Box::new(value::<_, MAX>(kind, body)?)),
             2 => Self::Command(Box::new(value::<_, MAX>(kind, body)?)),
@@ -208,7 +218,7 @@ impl Frame for ToDevice {
     }
 
     fn from_body(kind: u8, body: &[u8]) -> Result<Option<Self>, CodecError> {
-        const MAX: usize = FROM_SERVER_DECODED_MAX;
+        const MAX: usize = FROM_SERVER_CLAIMS_MAX;
         Ok(Some(match kind {
             1 => Self::Welcome(Box::new(value::<_, MAX>(kind, body)?)),
             2 => Self::Refused(value::<_, MAX>(kind, body)?),

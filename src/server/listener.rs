@@ -7,15 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    Connection, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
+    Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
+use ring::hmac;
 use rustls::crypto::ring::default_provider;
 use rustls::server::ServerSessionMemoryCache;
 use tokio::sync::mpsc;
@@ -59,6 +61,11 @@ pub const FRAME_WITHIN: Duration = Duration::from_secs(20);
 pub const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// A last frame is waited for this long to be acknowledged.
 pub const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+/// Resets to connections of an earlier process go out this far apart at least. A reset is shorter
+/// than what it answers.
+const RESET_EVERY: Duration = Duration::from_millis(1);
+/// Bytes of the ids that this side gives to connections.
+const CONNECTION_ID_BYTES: usize = 8;
 /// The transport forgets a peer this long after the service would have.
 const IDLE_BEYOND_OFFLINE: Duration = Duration::from_secs(10);
 /// Most bytes that are read at once.
@@ -79,14 +86,53 @@ pub(super) fn bind(
 ) -> Result<Endpoint, ServerError> {
     let listen_error = |source| ServerError::Listen { listen, source };
     let socket = UdpSocket::bind(listen).map_err(listen_error)?;
+    let endpoint_config = endpoint_config(&identity);
     let config = server_config(identity, settings)?;
     Endpoint::new(
-        EndpointConfig::default(),
+        endpoint_config,
         Some(config),
         socket,
         Arc::new(TokioRuntime),
     )
     .map_err(listen_error)
+}
+
+/// After a restart the devices' connections are unknown, and none of them is told by itself: what a
+/// device sends is answered with a stateless reset, so that it connects anew at once and not after
+/// the time in which it gives up waiting. That takes a key which outlives the process; it is made of
+/// the certificate's. Servers that share a certificate's key and an address must not share this one.
+fn endpoint_config(identity: &Identity) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key.secret_der());
+    let seed = hmac::sign(&secret, b"offhook stateless reset");
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, seed.as_ref());
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
+    config
+        .cid_generator(|| Box::new(ConnectionIds))
+        .min_reset_interval(RESET_EVERY);
+    config
+}
+
+/// Random, and without a mark that only one process knows: those of an earlier one are to be
+/// answered.
+struct ConnectionIds;
+
+impl ConnectionIdGenerator for ConnectionIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut bytes = [0; CONNECTION_ID_BYTES];
+        if getrandom::fill(&mut bytes).is_err() {
+            // As random as the rest of this process is: std seeds its hashers once a thread.
+            bytes = RandomState::new().hash_one(()).to_ne_bytes();
+        }
+        ConnectionId::new(&bytes)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn server_config(identity: Identity, settings: &Settings) -> Result<ServerConfig, ServerError> {
