@@ -49,33 +49,28 @@ impl Core {
 
     /// One welcome answers the hello; what belongs to a session comes after it.
     fn check_turn(&self, frame: &ToDevice) -> Result<(), Error> {
-        let (online, name) = match frame {
-            ToDevice::Welcome(_) => (false, "welcome"),
-            ToDevice::Verdict(_) => (true, "verdict"),
-            ToDevice::Retry(_) => (true, "retry"),
-            ToDevice::Feed(_) => (true, "feed"),
-            ToDevice::Pong(_) => (true, "pong"),
-            ToDevice::Renewed(_) => (true, "renewed"),
+        let greeting = match self.session.phase {
+            Phase::Greeting { .. } => true,
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Online { .. } => false,
+        };
+        let online = self.session.is_online();
+        let (in_turn, name) = match frame {
+            ToDevice::Welcome(_) => (greeting, "welcome"),
+            ToDevice::Verdict(_) => (online, "verdict"),
+            ToDevice::Retry(_) => (online, "retry"),
+            ToDevice::Feed(_) => (online, "feed"),
+            ToDevice::Pong(_) => (online, "pong"),
+            ToDevice::Renewed(_) => (online, "renewed"),
             ToDevice::Refused(_)
             | ToDevice::TokenNotice(_)
             | ToDevice::Goodbye(_)
             | ToDevice::LoggedOut => return Ok(()),
         };
-        let greeting = match self.session.phase {
-            Phase::Greeting { .. } => true,
-            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Online { .. } => false,
-        };
-        if if online {
-            self.session.is_online()
-        } else {
-            greeting
-        } {
+        if in_turn {
             return Ok(());
         }
-        Err(defect(
-            name,
-            format!("the server sent a {name} out of turn"),
-        ))
+        let message = format!("the server sent a {name} out of turn");
+        Err(defect(name, message))
     }
 
     fn handle_renewed(&mut self, result: Result<(), Error>) {
@@ -200,10 +195,10 @@ impl Core {
             if open_ends || history_ends {
                 work.forget_unknown(open_ends)?;
             }
-            if let Some(Cursor { seq, .. }) = cursor {
-                work.tx.set_cursor(Cursor { epoch, seq })?;
+            match cursor {
+                Some(Cursor { seq, .. }) => work.tx.advance(Cursor { epoch, seq }, work.now),
+                None => Ok(()),
             }
-            work.tx.set_heard(work.now)
         })?;
         self.session.phase = Phase::Online {
             open_done: open_done || open_ends,

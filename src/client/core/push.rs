@@ -139,7 +139,8 @@ impl Work<'_> {
         // The record stays as old as it was, so that the server's own replaces it.
         let epoch = stored.as_ref().map_or(self.epoch, |stored| stored.epoch);
         let epoch = std::mem::replace(&mut self.epoch, epoch);
-        let written = self.replace_record(stored.as_ref(), &call, true);
+        // A push wakes for what rings; all else is heard by connection.
+        let written = self.replace_record(stored.as_ref(), &call, false);
         self.epoch = epoch;
         written?;
         Ok(self.tx.shown(id)?.ringing)

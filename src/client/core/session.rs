@@ -237,8 +237,12 @@ impl Core {
                     .push_back(Effect::Link(LinkCommand::NetworkChanged));
                 self.ping(now);
             }
+            Phase::Connecting | Phase::Greeting { .. } => {
+                self.effects
+                    .push_back(Effect::Link(LinkCommand::NetworkChanged));
+            }
             Phase::Waiting { .. } if self.session.network => self.connect(),
-            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {}
+            Phase::Off | Phase::Waiting { .. } => {}
         }
     }
 
@@ -264,6 +268,9 @@ impl Core {
             return;
         }
         self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
+        if let Phase::Waiting { .. } = self.session.phase {
+            self.connect();
+        }
         self.say_logout();
     }
 

@@ -119,7 +119,7 @@ impl Tx<'_> {
 
     /// Commands without a verdict, oldest first.
     pub fn pending_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("TRUE ORDER BY n", [])
+        self.commands(PENDING, "TRUE ORDER BY n", [])
     }
 
     /// How many commands have no verdict.
@@ -134,23 +134,24 @@ impl Tx<'_> {
 
     /// Commands about a call without a verdict, oldest first.
     pub fn pending_commands_of(&self, call: &CallId) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("call_id = ? ORDER BY n", [call.as_str()])
+        self.commands("commands", "call_id = ? ORDER BY n", [call.as_str()])
     }
 
     /// Commands that were sent and have no verdict, in the order of their numbers.
     pub fn unsettled_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("number IS NOT NULL ORDER BY number", [])
+        self.commands(PENDING, "number IS NOT NULL ORDER BY number", [])
     }
 
     /// Commands that were never sent, in the order in which they were given.
     pub fn unsent_commands(&self, limit: usize) -> Result<Vec<StoredCommand>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.commands("number IS NULL ORDER BY n LIMIT ?", [limit])
+        self.commands(PENDING, "number IS NULL ORDER BY n LIMIT ?", [limit])
     }
 
     /// Commands that were never sent and can mean nothing any more.
     pub fn expired_commands(&self, now: Millis) -> Result<Vec<StoredCommand>, Error> {
         self.commands(
+            PENDING,
             "number IS NULL AND expires_at_ms BETWEEN 1 AND ? ORDER BY n",
             [now],
         )
@@ -170,7 +171,7 @@ impl Tx<'_> {
 
     /// The command of that number, if it has no verdict.
     pub fn command_of_number(&self, number: u64) -> Result<Option<StoredCommand>, Error> {
-        let found = self.commands("number = ?", [number.cast_signed()])?;
+        let found = self.commands("commands", "number = ?", [number.cast_signed()])?;
         Ok(found.into_iter().next())
     }
 
@@ -244,10 +245,11 @@ impl Tx<'_> {
 
     fn commands(
         &self,
+        table: &str,
         condition: &str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<StoredCommand>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM {PENDING} WHERE verdict IS NULL AND {condition}");
+        let sql = format!("SELECT {COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}");
         let rows: Vec<Result<StoredCommand, Error>> = self.run(
             self.sql
                 .prepare_cached(&sql)

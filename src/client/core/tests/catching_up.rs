@@ -67,7 +67,7 @@ fn what_was_held_back_is_heard_when_the_connection_is_lost() {
     device.server.invite("alice", "c1", &["bob"], Mode::General);
     let record = device.server.record("c1");
     device.connect();
-    device.feed_open(&[record.clone()], false);
+    device.feed_open(std::slice::from_ref(&record), false);
     device.lose_link();
     assert_eq!(device.heard(), ["received c1"]);
     device.reconnect();
@@ -112,7 +112,7 @@ fn a_call_that_was_open_here_is_told_once_with_all_that_changed_and_then_its_end
     device.server.act("alice", "a1", "c1", end());
     device.reconnect();
     let record = device.server.record("c1");
-    device.feed_open(&[record.clone()], true);
+    device.feed_open(std::slice::from_ref(&record), true);
     device.feed_history(&[record], true);
     assert_eq!(
         device.heard(),
@@ -164,7 +164,7 @@ fn the_cursor_moves_with_history_and_with_what_is_live() {
     device.server.invite("alice", "c1", &["bob"], Mode::General);
     let record = device.server.record("c1");
     device.connect();
-    device.feed_open(&[record.clone()], true);
+    device.feed_open(std::slice::from_ref(&record), true);
     assert_eq!(cursor(&device), (0, 0));
     device.feed_history(&[record], true);
     assert_eq!(cursor(&device), (7, 2));
@@ -194,7 +194,7 @@ fn the_same_record_again_or_an_older_one_tells_nothing() {
     let older = device.server.record("c1");
     device.server.act("alice", "a1", "c1", cancel(&[]));
     let newer = device.server.record("c1");
-    device.feed_live(&[newer.clone()]);
+    device.feed_live(std::slice::from_ref(&newer));
     assert_eq!(device.heard(), ["cancelled c1"]);
     device.feed_live(&[older, newer]);
     assert!(device.heard().is_empty());
@@ -221,7 +221,7 @@ fn a_server_that_started_again_and_says_the_same_tells_nothing() {
     device.forget_what_was_said();
     device.reconnect();
     let record = device.server.record("c1");
-    device.feed_open(&[record.clone()], true);
+    device.feed_open(std::slice::from_ref(&record), true);
     device.feed_history(&[record], true);
     assert!(device.heard().is_empty());
     assert_eq!(device.ringing(), [call_id("c1")]);

@@ -319,6 +319,19 @@ fn on_another_network_the_link_moves_and_is_tried() {
 }
 
 #[test]
+fn on_another_network_a_handshake_begins_again() {
+    let mut device = Device::new();
+    device.start();
+    device.act(Core::network_changed);
+    device.up();
+    device.act(Core::network_changed);
+    assert_eq!(
+        device.links(),
+        ["connect", "network changed", "network changed"]
+    );
+}
+
+#[test]
 fn frames_out_of_turn_end_the_connection_and_change_nothing() {
     let mut device = Device::new();
     device.start();
@@ -386,6 +399,23 @@ fn logging_out_while_connecting_is_told_to_the_server_once_it_is_there() {
     assert_eq!(device.sent(), ["hello"]);
     device.welcome();
     assert_eq!(device.sent(), ["logout"]);
+}
+
+#[test]
+fn logging_out_while_waiting_for_the_next_attempt_makes_it_at_once() {
+    let mut device = Device::with(31_999, None);
+    device.start();
+    for _ in 0..9 {
+        device.down(DownKind::Address);
+        device.pass(30_000);
+    }
+    device.down(DownKind::Address);
+    device.forget_what_was_said();
+    device.act(Core::logout);
+    assert_eq!(device.links(), ["connect"]);
+    device.up();
+    device.welcome();
+    assert_eq!(device.sent(), ["hello", "logout"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! A test reads as a story of one device: `bob`'s, named `b1`. The other side is [`Server`], which
 //! makes its records with the rules themselves. What comes out is put into short words, so that an
-//! assertion shows the order of things: see [`words_of_event`] and [`words_of_frame`].
+//! assertion shows the order of things: see [`words`].
 
 mod catching_up;
 mod commands;
@@ -18,22 +18,22 @@ mod push;
 mod rings;
 mod server;
 mod tokens;
+mod words;
 
 use std::path::PathBuf;
 
 use server::Server;
 use tempfile::TempDir;
+use words::{words_of_end, words_of_event, words_of_frame, words_of_link};
 
 use super::{Core, CoreSettings, Effect, Submission, Submitted};
-use crate::call::{
-    Call, CallEvent, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId,
-};
+use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
 use crate::client::clock::Now;
 use crate::client::event::{Event, EventKind};
 use crate::client::store::{Readers, Store};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use crate::error::Error;
-use crate::protocol::{ClosingReason, CommandFrame, Goodbye, Hello, ToDevice, ToServer, Verdict};
+use crate::protocol::{ClosingReason, Goodbye, Hello, ToDevice, ToServer, Verdict};
 
 /// The server's clock when a story begins; the device's wall clock says the same.
 pub const BEGIN: i64 = 1_800_000_000_000;
@@ -525,88 +525,5 @@ pub fn end() -> Command {
         under: Under::Unknown,
         extended_data: String::new(),
         push: None,
-    }
-}
-
-// Words ------------------------------------------------------------------------------------------
-
-fn words_of_link(command: &LinkCommand) -> String {
-    match command {
-        LinkCommand::Connect { .. } => "connect".into(),
-        LinkCommand::Send { .. } => "send".into(),
-        LinkCommand::Close { .. } => "close".into(),
-        LinkCommand::SetNetwork(on) => format!("network {on}"),
-        LinkCommand::NetworkChanged => "network changed".into(),
-        LinkCommand::Shutdown => "shutdown".into(),
-    }
-}
-
-fn words_of_frame(frame: &ToServer) -> String {
-    match frame {
-        ToServer::Hello(_) => "hello".into(),
-        ToServer::Command(command) => {
-            let CommandFrame {
-                number,
-                op,
-                command,
-                ..
-            } = command.as_ref();
-            format!("command {number} {op} {}", command.kind().name())
-        }
-        ToServer::Receipt(receipt) => format!("receipt {} {}", receipt.call, receipt.invitation),
-        ToServer::Ping(_) => "ping".into(),
-        ToServer::Settled(settled) => format!("settled {}", settled.number),
-        ToServer::Renew(renew) => format!("renew {}", renew.token),
-        ToServer::Seen(seen) => {
-            let calls: Vec<&str> = seen.calls.iter().map(CallId::as_str).collect();
-            format!("seen {}", calls.join(","))
-        }
-        ToServer::Logout => "logout".into(),
-    }
-}
-
-fn words_of_end<T>(result: &Result<T, Error>) -> String {
-    match result {
-        Ok(_) => "ok".into(),
-        Err(error) => format!("{} {}", error.code.name(), error.reason),
-    }
-}
-
-fn words_of_event(event: &EventKind) -> String {
-    match event {
-        EventKind::Call(event) => words_of_call_event(event),
-        EventKind::CommandSettled(settled) => {
-            format!("verdict {} {}", settled.op, words_of_end(&settled.result))
-        }
-        EventKind::ConnectionStateChanged(change) => {
-            format!("connection {:?} {:?}", change.state, change.cause)
-        }
-        EventKind::TokenWillExpire { seconds } => format!("token {seconds}"),
-    }
-}
-
-fn words_of_call_event(event: &CallEvent) -> String {
-    let call = event.call_id();
-    match event {
-        CallEvent::Created { .. } => format!("created {call}"),
-        CallEvent::Received { over, .. } if *over => format!("received {call} over"),
-        CallEvent::Received { .. } => format!("received {call}"),
-        CallEvent::Cancelled { .. } => format!("cancelled {call}"),
-        CallEvent::Timeout { local: true, .. } => format!("timeout {call} local"),
-        CallEvent::Timeout { local: false, .. } => format!("timeout {call}"),
-        CallEvent::Ended {
-            operated_user_id, ..
-        } => format!("ended {call} {operated_user_id}"),
-        CallEvent::UserStateChanged { call_user_list, .. } => {
-            let users: Vec<String> = call_user_list
-                .iter()
-                .map(|one| format!("{}={}", one.user_id, one.state))
-                .collect();
-            format!("changed {call} {}", users.join(","))
-        }
-        CallEvent::HandledElsewhere {
-            state, device_id, ..
-        } => format!("elsewhere {call} {state} {device_id}"),
-        CallEvent::PrimaryDeviceChanged { device_id, .. } => format!("moved {call} {device_id}"),
     }
 }

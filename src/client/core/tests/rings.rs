@@ -187,7 +187,7 @@ fn answered_elsewhere_and_left_before_this_device_heard_of_it_closes_once() {
     device.server.act("bob", "b2", "c1", quit());
     device.reconnect();
     let record = device.server.record("c1");
-    device.feed_open(&[record.clone()], true);
+    device.feed_open(std::slice::from_ref(&record), true);
     device.feed_history(&[record], true);
     assert_eq!(closings(&device), ["elsewhere c1 accepted b2"]);
     assert!(device.ringing().is_empty());
