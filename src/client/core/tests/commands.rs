@@ -101,6 +101,17 @@ fn after_a_welcome_the_window_counts_what_was_under_way_before() {
 }
 
 #[test]
+fn after_a_restart_the_window_counts_what_was_under_way_before() {
+    let mut device = Device::connected();
+    submit_joins(&mut device, 1..=64);
+    device.reopen();
+    device.connect();
+    device.forget_what_was_said();
+    submit_joins(&mut device, 65..=65);
+    assert!(device.sent().is_empty());
+}
+
+#[test]
 fn only_what_the_server_has_not_decided_is_sent_again() {
     let mut device = Device::connected();
     submit_joins(&mut device, 1..=3);

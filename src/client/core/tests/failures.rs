@@ -167,3 +167,24 @@ fn a_line_that_cannot_be_started_again_is_not_forgotten() {
     device.reconnect();
     assert_eq!(device.sent_of("command"), ["command 1 o1 callJoin"]);
 }
+
+#[test]
+fn a_hello_that_cannot_be_made_gives_the_link_up() {
+    let mut device = Device::new();
+    device.start();
+    device.links();
+    let sql = "ALTER TABLE feed RENAME TO feed_elsewhere";
+    device.sql().execute_batch(sql).unwrap();
+    let (attempt, server) = (device.attempt, "127.0.0.1:1".parse().unwrap());
+    let up = device.act(|core, now| core.handle_link(now, LinkEvent::Up { attempt, server }));
+    assert!(up.is_err());
+    assert_eq!(device.links(), ["close"]);
+    let sql = "ALTER TABLE feed_elsewhere RENAME TO feed";
+    device.sql().execute_batch(sql).unwrap();
+    device.reconnect();
+    assert!(
+        device
+            .told()
+            .contains(&"connection Connected Success".into())
+    );
+}

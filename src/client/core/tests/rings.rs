@@ -267,3 +267,14 @@ fn a_device_that_only_shows_the_dialling_is_told_when_there_is_nothing_to_show()
     device.live("c1");
     assert_eq!(device.heard(), ["created c1", "elsewhere c1 accepted b2"]);
 }
+
+#[test]
+fn the_end_of_one_ring_does_not_end_another_that_has_its_answer_on_its_way() {
+    let mut device = Device::rung("c1");
+    device.server.invite("carl", "c2", &["bob"], Mode::General);
+    device.live("c2");
+    device.submit("o1", "c1", accept()).unwrap();
+    device.forget_what_was_said();
+    device.pass(100_000);
+    assert_eq!(device.heard(), ["timeout c2 local"]);
+}
