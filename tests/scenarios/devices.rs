@@ -336,6 +336,7 @@ async fn one_device_too_many_kicks_the_one_that_was_connected_the_longest() {
     first.engine.resume().await.unwrap();
     first.connected().await;
     second.is(ConnectionState::Disconnected).await;
+    first.lists(&call, |_| true).await;
     assert_eq!(first.state_of(&call, "bob"), UserState::Accepted);
 }
 

@@ -56,7 +56,7 @@ async fn who_was_in_a_call_that_is_over_can_call_again_at_once() {
 async fn an_answer_to_a_call_that_is_over_is_refused() {
     let world = World::new();
     let [mut alice, mut bob] = world.devices(["alice", "bob"]).await;
-    let call = alice.rings(brief(Mode::General, 1), &mut [&mut bob]).await;
+    let call = alice.rings(brief(Mode::General, 2), &mut [&mut bob]).await;
     alice.sees(&call, "bob", UserState::Timeout).await;
     refused(bob.accept(&call).await, Code::CallOver, "timeout");
     refused(bob.reject(&call).await, Code::CallOver, "timeout");

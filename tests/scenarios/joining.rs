@@ -94,7 +94,7 @@ async fn who_rejected_timed_out_was_cancelled_or_quit_comes_back_by_joining() {
         .devices(["alice", "bob", "carol", "dave", "erin"])
         .await;
     let mut ringing = [&mut bob, &mut carol, &mut dave, &mut erin];
-    let call = alice.rings(brief(Mode::Advanced, 2), &mut ringing).await;
+    let call = alice.rings(brief(Mode::Advanced, 3), &mut ringing).await;
     bob.accept(&call).await.unwrap();
     bob.quit(&call).await.unwrap();
     carol.reject(&call).await.unwrap();

@@ -176,7 +176,7 @@ async fn timeout_is_heard_by_members_as_a_state_and_by_the_invitee_as_an_event(m
     let (mut dialled, mut other) = world.two_devices("alice").await;
     let (mut bob_1, mut bob_2) = world.two_devices("bob").await;
     let call = dialled
-        .rings(brief(mode, 1), &mut [&mut bob_1, &mut bob_2])
+        .rings(brief(mode, 2), &mut [&mut bob_1, &mut bob_2])
         .await;
     dialled.sees(&call, "bob", UserState::Timeout).await;
     world
@@ -300,7 +300,7 @@ async fn of_two_invitees_one_accepts_and_one_lets_it_ring(mode: Mode) {
     let mut world = World::new();
     let [mut alice, mut bob, mut carol] = world.devices(["alice", "bob", "carol"]).await;
     let call = alice
-        .rings(brief(mode, 2), &mut [&mut bob, &mut carol])
+        .rings(brief(mode, 3), &mut [&mut bob, &mut carol])
         .await;
     bob.accept(&call).await.unwrap();
     bob.sees(&call, "carol", UserState::Timeout).await;
@@ -363,7 +363,7 @@ async fn nine_ring(
 
 async fn of_nine_invitees_some_accept_some_reject_and_some_let_it_ring(mode: Mode) {
     let mut world = World::new();
-    let (mut alice, mut nine, call) = nine_ring(&world, brief(mode, 3)).await;
+    let (mut alice, mut nine, call) = nine_ring(&world, brief(mode, 5)).await;
     for one in &nine[..3] {
         one.accept(&call).await.unwrap();
     }

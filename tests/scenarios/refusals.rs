@@ -382,7 +382,7 @@ async fn r6000276_no_such_call_or_it_is_over() {
     over(bob.end(&unknown).await.map(drop), "unknownCall");
     let more = bob.invite_more(&["carol"], &unknown).await;
     over(more.map(drop), "unknownCall");
-    let options = brief(Mode::Advanced, 1);
+    let options = brief(Mode::Advanced, 2);
     let call = alice.rings(options, &mut [&mut bob, &mut carol]).await;
     alice.cancel(&["carol"], &call).await.unwrap();
     over(carol.accept(&call).await.map(drop), "cancelled");
