@@ -102,7 +102,11 @@ fn measure(runtime: &Runtime, n: usize, load: (u64, u64, u64), real: &Side, raw:
     for run in 0..RUNS {
         let names = format!("u{n}{run}");
         // Whoever comes first has the disk in another state: take turns.
-        let (first, second) = if run % 2 == 0 { (real, raw) } else { (raw, real) };
+        let (first, second) = if run % 2 == 0 {
+            (real, raw)
+        } else {
+            (raw, real)
+        };
         let first = drive(runtime, first, &names, load);
         let second = drive(runtime, second, &names, load);
         runs.push(if run % 2 == 0 {

@@ -331,13 +331,7 @@ impl Writer {
             "INSERT INTO calls (call_id, revision, mode, caller, create_time_ms, timeout_s, \
              extended_data, not_received_check, state, due_ms) \
              VALUES (?1, 1, 'general', ?2, ?3, 90, ?4, 0, 'started', ?5)",
-            params![
-                frame.call.as_str(),
-                user,
-                NOW,
-                extended_data,
-                NOW + 90_000
-            ],
+            params![frame.call.as_str(), user, NOW, extended_data, NOW + 90_000],
         );
         self.connection.last_insert_rowid()
     }
@@ -354,16 +348,7 @@ impl Writer {
         self.run_sql(
             "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4, 1, ?5, 90, ?6, 0, ?7, ?8, 1, \
              ?5, '', ?3, NULL, ?5, 0, 0, 1, NULL, NULL, 0, 0, '[]')",
-            params![
-                key,
-                position,
-                user,
-                inviter,
-                NOW,
-                NOW + 90_000,
-                data,
-                state
-            ],
+            params![key, position, user, inviter, NOW, NOW + 90_000, data, state],
         );
     }
 

@@ -57,9 +57,7 @@ impl Device {
 
     /// A ping and its answer.
     pub async fn ping(&mut self) {
-        self.line
-            .send(&ToServer::Ping(Ping { sent_at: 0 }))
-            .await;
+        self.line.send(&ToServer::Ping(Ping { sent_at: 0 })).await;
         loop {
             if let ToDevice::Pong(_) = self.line.receive().await {
                 return;
