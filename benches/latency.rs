@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use common::wire;
-use common::{RUNS, Times, median, open_full};
+use common::{RUNS, Times, commits, median, open_full};
 use offhook::server::auth::Auth;
 use offhook::server::push::LogSink;
 use offhook::server::settings::Settings;
@@ -61,10 +61,20 @@ fn main() {
     let mut pair = runtime.block_on(Pair::open(&server, folder.path()));
     let mut floor = Floor::start(folder.path());
     runtime.block_on(run(&mut pair, &mut floor, WARM_UP));
+    let databases = ["alice.db", "server/server.db", "bob.db"].map(|name| folder.path().join(name));
+    let before = databases.each_ref().map(|database| commits(database));
     let runs: Vec<Run> = (0..RUNS)
         .map(|_| runtime.block_on(run(&mut pair, &mut floor, SAMPLES)))
         .collect();
+    let after = databases.each_ref().map(|database| commits(database));
     print(&runs);
+    let samples = (RUNS * SAMPLES) as f64;
+    let [caller, decider, callee] =
+        std::array::from_fn(|n| f64::from(after[n] - before[n]) / samples);
+    println!(
+        "Commits to ring and take it back, receipts and all: {caller:.1} at the caller, \
+         {decider:.1} at the server, {callee:.1} at the callee."
+    );
     runtime.block_on(pair.close());
     server.stop().expect("a server that stops");
 }
