@@ -58,6 +58,7 @@ const INNER: &[&str] = &[
     "READ_BYTES_MAX",
     "RESOLVER_THREADS_MAX",
     "SLEEP_MAX",
+    "TIME_MAX",
     "SORT_KEY_MILLISECONDS_MAX",
     "WAKE_MAX",
 ];

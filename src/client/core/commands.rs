@@ -62,11 +62,14 @@ impl Core {
             .session
             .extended_data_bytes_max(EXTENDED_DATA_BYTES_MAX_DEFAULT);
         command.check_form(self.user(), data_max)?;
-        command.check_count()?;
         let op = op.unwrap_or_else(|| self.fresh_op(now));
         let call_id = call_id.unwrap_or_else(|| CallId::trusted(self.fresh_id(now)));
         let wait_s = wait_s.unwrap_or(self.settings.wait_s);
         let ready = self.session.is_ready();
+        if !ready {
+            // Connected, the server says it: there may be a reason that comes before this one.
+            command.check_count()?;
+        }
         if wait_s == 0 && !ready && starts_something(command.kind()) {
             let message = format!(
                 "{} cannot wait and there is no connection",

@@ -153,6 +153,7 @@ impl Core {
     /// was under way may or may not have had an effect, and is given up.
     fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
+        self.cursor_due = None;
         self.write(now, |work| {
             for command in work.tx.pending_commands()? {
                 work.settle(&command, Err(error.clone()))?;
@@ -187,18 +188,29 @@ impl Core {
         // What is open is sent out of order, so it says nothing of how far the device is.
         let cursor = feed.cursor.filter(|_| feed.lane != Lane::Open);
         let epoch = self.session.epoch;
-        self.write(now, |work| {
+        let due = self.cursor_due;
+        if live {
+            // What this device did itself came with the verdict: then only the cursor is news, and
+            // that is not worth a synced write of its own.
+            self.cursor_due = cursor.map(|Cursor { seq, .. }| Cursor { epoch, seq });
+        }
+        let taken = self.write(now, |work| {
             for call in &feed.calls {
                 work.take_record(call, live)?;
             }
             if open_ends || history_ends {
                 work.forget_unknown(open_ends)?;
             }
-            match cursor {
+            match cursor.filter(|_| !live) {
                 Some(Cursor { seq, .. }) => work.tx.advance(Cursor { epoch, seq }, work.now),
                 None => Ok(()),
             }
-        })?;
+        });
+        if taken.is_err() {
+            // The cursor may not pass over what is not in the file.
+            self.cursor_due = due;
+        }
+        taken?;
         self.session.phase = Phase::Online {
             open_done: open_done || open_ends,
             history_done: history_done || history_ends,

@@ -33,6 +33,7 @@ use super::store::{Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
+use crate::protocol::Cursor;
 
 /// The pause before something due is tried again that could not be written.
 const FILE_RETRY_MS: i64 = 1_000;
@@ -103,6 +104,9 @@ pub struct Core {
     taken: Vec<u64>,
     /// Whether something was written that an app can read.
     changed: bool,
+    /// How far the feed is in the file but for saying so: goes with the next write. Nothing is
+    /// lost with it, the server would only say again what is known.
+    cursor_due: Option<Cursor>,
 }
 
 /// One transaction of the core: what it writes, and what is told once it is committed.
@@ -133,6 +137,7 @@ impl Core {
             file_held_until: None,
             taken: Vec::new(),
             changed: false,
+            cursor_due: None,
         };
         core.due = core.store.transact(Due::read)?;
         Ok(core)
@@ -231,10 +236,14 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() {
+        let cursor = self.cursor_due;
+        if self.taken.is_empty() && cursor.is_none() {
             return Ok(());
         }
-        self.write_quietly(now, |_| Ok(()))
+        self.write_quietly(now, |work| match cursor {
+            Some(cursor) => work.tx.advance(cursor, work.now),
+            None => Ok(()),
+        })
     }
 
     /// Writes the WAL back, before the file is closed.
@@ -249,8 +258,8 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let value = self.write_quietly(now, work)?;
-        self.changed = true;
+        let (value, written) = self.transact(now, work)?;
+        self.changed |= written;
         Ok(value)
     }
 
@@ -261,10 +270,20 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.transact(now, work).map(|(value, _)| value)
+    }
+
+    /// Also gives whether anything was written.
+    fn transact<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<(T, bool), Error> {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
         let taken = &self.taken;
-        let (value, due, told, receipts) = self.store.transact(|tx| {
+        let cursor_due = self.cursor_due;
+        let (value, due, told, receipts, written) = self.store.transact(|tx| {
             for position in taken {
                 tx.remove_settled(*position)?;
             }
@@ -277,15 +296,22 @@ impl Core {
             };
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
-            Ok((value, Due::read(tx)?, told, receipts))
+            let written = tx.has_written();
+            if let Some(cursor) = cursor_due.filter(|_| written) {
+                tx.advance(cursor, server_now)?;
+            }
+            Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
         self.taken.clear();
+        if written {
+            self.cursor_due = None;
+        }
         self.due = due;
         self.tell(told);
         for receipt in receipts {
             self.send_receipt(receipt);
         }
-        Ok(value)
+        Ok((value, written))
     }
 
     /// Lets effects out, or holds them while the first step of catching up is under way.

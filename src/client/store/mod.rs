@@ -60,6 +60,7 @@ pub struct Tx<'a> {
     user: &'a UserId,
     device: &'a DeviceId,
     path: &'a Path,
+    changes_before: u64,
 }
 
 impl Store {
@@ -111,11 +112,13 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failure(&self.path, &error))?;
+        let changes_before = sql.total_changes();
         let tx = Tx {
             sql,
             user: &self.user,
             device: &self.device,
             path: &self.path,
+            changes_before,
         };
         let value = work(&tx)?;
         tx.sql
@@ -146,6 +149,11 @@ impl Tx<'_> {
     /// The device that the file is.
     pub fn device(&self) -> &DeviceId {
         self.device
+    }
+
+    /// Whether this transaction has written anything so far.
+    pub fn has_written(&self) -> bool {
+        self.sql.total_changes() != self.changes_before
     }
 
     fn run<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
