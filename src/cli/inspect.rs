@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::user_id;
 use crate::inspect::{Database, Filter, SCHEMA_KNOWN, StateFilter, Style, TIMELINE_MAX, text};
 
 /// Look at the local database of an app.
@@ -62,7 +63,7 @@ pub struct CallsArgs {
     #[arg(long)]
     pub missed: bool,
     /// Only calls that this user is or was in.
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = user_id)]
     pub with: Option<String>,
     /// Only calls created at this time or later, in ms since 1970.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]

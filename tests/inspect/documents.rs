@@ -204,6 +204,7 @@ fn wrong_usage() {
         &["call"],
         &["calls", "--count", "0"],
         &["calls", "--count", "many"],
+        &["calls", "--with", "no/slash"],
         &["calls", "--next-flag", "-1"],
         &["calls", "--state", "brilliant"],
         &["timeline", "--since", "yesterday"],
