@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::commands::{COMMANDS_BURST, verdict_frame};
+use super::commands::{COMMANDS_BURST, verdict_with_record};
 use super::session::{Bucket, Device, Phase, User};
 use super::timers::Timer;
 use super::work::Work;
@@ -276,7 +276,8 @@ impl State {
             from = last.number + 1;
             for verdict in kept {
                 let call = work.record(&verdict.call)?;
-                self.send(work, conn, verdict_frame(verdict, call, user));
+                let verdict = verdict_with_record(verdict, call, user);
+                self.send(work, conn, ToDevice::Verdict(Box::new(verdict)));
             }
         }
     }
