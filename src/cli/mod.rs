@@ -9,6 +9,7 @@ pub mod serve;
 pub mod token;
 
 use self::failure::Failure;
+use crate::call::UserId;
 
 /// The subcommands. Each one's help is what its arguments come with; a word at the variant would
 /// take its place.
@@ -38,4 +39,11 @@ impl Command {
             Self::Keygen(args) => keygen::run(args),
         }
     }
+}
+
+/// Takes what can be a user id: anything else is wrong usage, not a failure of what would follow.
+fn user_id(text: &str) -> Result<String, String> {
+    UserId::parse("user", text)
+        .map(|user| user.to_string())
+        .map_err(|error| error.message)
 }

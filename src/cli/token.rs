@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::Utc;
 
 use super::failure::Failure;
-use crate::call::UserId;
+use super::user_id;
 use crate::server::auth;
 
 /// Sign a token that lets a user log in, and print it.
@@ -49,11 +49,4 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format_args!("no token was made: {error}")))?;
     writeln!(std::io::stdout(), "{token}")
         .map_err(|error| Failure::new(format_args!("cannot write the token to stdout: {error}")))
-}
-
-/// Takes what can be a user id, so that no token is signed that every server refuses.
-fn user_id(text: &str) -> Result<String, String> {
-    UserId::parse("user", text)
-        .map(|user| user.to_string())
-        .map_err(|error| error.message)
 }

@@ -92,6 +92,14 @@ impl LinkConfig {
     }
 }
 
+/// Judges whether that can be a server's address, as [`LinkConfig::server`] has it.
+///
+/// # Errors
+/// [`Code::InvalidParameter`], with what is wrong and how it is written.
+pub fn check_address(server: &str) -> Result<(), Error> {
+    Target::parse(server, None).map(drop)
+}
+
 /// The carrier over QUIC. Dropping it is [`LinkCommand::Shutdown`]; nobody waits for the thread.
 #[derive(Debug)]
 pub struct QuicLink {

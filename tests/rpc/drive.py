@@ -403,16 +403,22 @@ def arguments(world, user, **other):
 
 def what_keeps_it_from_starting(world):
     nowhere = world.folder / "no such folder" / "x"
+    for path in ("ca", "db"):
+        other = {"db": world.folder / "ann e.db"} | {path: nowhere}
+        code, out, err = world.offhook("rpc", *arguments(world, "ann e", **other))
+        assert (code, out) == (1, ""), (code, out, err)
+        assert len(err.splitlines()) == 1 and str(nowhere) in err, err
+    # What cannot be meant is wrong usage, as everywhere on the command line.
     for user, other, named in [
         ("no/slash", {}, "no/slash"),
-        ("ann e", {"ca": nowhere}, str(nowhere)),
-        ("ann e", {"db": nowhere}, str(nowhere)),
+        ("", {}, "--user"),
         ("ann e", {"server": "no port"}, "no port"),
+        ("ann e", {"server": "localhost:0"}, "localhost:0"),
     ]:
-        other = {"db": world.folder / "ann e.db"} | other
+        other = {"db": world.folder / "never made.db"} | other
         code, out, err = world.offhook("rpc", *arguments(world, user, **other))
-        assert (code, out) == (1, ""), (code, out, err)
-        assert len(err.splitlines()) == 1 and named in err, err
+        assert (code, out) == (2, "") and named in err, (code, out, err)
+    assert not (world.folder / "never made.db").exists()
     code, out, err = world.offhook("rpc", "--user", "ann e")
     assert (code, out) == (2, "") and "--server" in err
     # It is ready without a server, too.

@@ -15,8 +15,10 @@ mod session;
 use std::path::PathBuf;
 
 use super::failure::Failure;
+use super::user_id;
 use crate::client::config::Config;
 use crate::client::engine::Engine;
+use crate::client::link::check_address;
 use crate::client::roots::Roots;
 
 /// Run a client engine that another program drives over stdin and stdout.
@@ -43,13 +45,13 @@ use crate::client::roots::Roots;
     {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"shutdown\"}")]
 pub struct Args {
     /// The server, as HOST:PORT.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = server_address)]
     pub server: String,
     /// The certificates to trust, in PEM: the server's own cert.pem, or that of who signed it.
     #[arg(long, value_name = "FILE")]
     pub ca: PathBuf,
     /// Who this is: 1-32 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~
-    #[arg(long)]
+    #[arg(long, value_parser = user_id)]
     pub user: String,
     /// The database of this user on this device; made if it is not there. One process at a time.
     #[arg(long, value_name = "FILE")]
@@ -79,4 +81,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     // All that was said is written, or there is nobody to read it.
     let _ = writer.join();
     ended.map_err(Failure::new)
+}
+
+fn server_address(text: &str) -> Result<String, String> {
+    check_address(text)
+        .map(|()| text.to_owned())
+        .map_err(|error| error.message)
 }
