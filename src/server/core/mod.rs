@@ -61,6 +61,10 @@ pub const FAILED_WAIT_MS: Millis = 1_000;
 /// How old the stored clock may become while anybody is connected.
 pub const CLOCK_STORED_EVERY_MS: Millis = 30_000;
 
+/// The server's clock stays below this, in the year 2109: later calls would have no place in the
+/// order of a device's list.
+const CLOCK_MAX: Millis = 1 << 42;
+
 /// A connection, by the number that whoever moves its bytes has given it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -164,7 +168,8 @@ impl Clock {
     }
 
     fn mono_of(&self, server_ms: Millis) -> Millis {
-        self.mono_ms + (server_ms - self.server_ms)
+        self.mono_ms
+            .saturating_add(server_ms.saturating_sub(self.server_ms))
     }
 }
 
@@ -318,6 +323,16 @@ impl Core {
 fn begin(store: &mut dyn Store, epoch: u64, wall_ms: Millis) -> StoreResult<Millis> {
     let mut transaction = store.begin()?;
     let stored = transaction.clock()?;
+    if wall_ms >= CLOCK_MAX {
+        return Err(StoreError::Failed(format!(
+            "the wall clock says {wall_ms} ms since 1970, which cannot be; set it"
+        )));
+    }
+    if stored >= CLOCK_MAX {
+        return Err(StoreError::Corrupt(format!(
+            "the stored clock says {stored} ms since 1970, which cannot be; restore the data from a backup"
+        )));
+    }
     let now = wall_ms.max(stored + 1);
     if stored > wall_ms {
         tracing::warn!(
