@@ -1,7 +1,7 @@
 //! What a device may say that no device of ours says: nobody else is disturbed by it.
 
 use super::*;
-use crate::protocol::Seen;
+use crate::protocol::{SEEN_CALLS_MAX, Seen};
 
 /// Numbers and times at the ends of what the wire can say.
 const NUMBERS: [u64; 6] = [
@@ -87,6 +87,54 @@ fn no_time_that_a_device_names_is_too_much() {
         assert_eq!(pong.ping_sent_at, time);
     }
     is_undisturbed(&mut world, b, &mut bob);
+}
+
+#[test]
+fn the_same_command_again_and_again_is_not_answered_without_end() {
+    let (mut world, (a, mut alice), (b, mut bob)) = two();
+    let frame = alice.command("c1", invite(&["carl"], 60, Mode::General));
+    let mut answers = 0;
+    for _ in 0..FRAMES_BURST + 10 {
+        world.step(vec![Input::Frame {
+            conn: a,
+            frame: frame.clone(),
+        }]);
+        for told in world.take(a) {
+            match told {
+                Told::Frame(_) => answers += 1,
+                Told::Closed(reason) => {
+                    assert_eq!(reason, Some(ClosingReason::Violation));
+                    assert!(answers > 1_000);
+                    return is_undisturbed(&mut world, b, &mut bob);
+                }
+            }
+        }
+    }
+    panic!("{answers} answers");
+}
+
+#[test]
+fn looking_at_many_calls_costs_more_than_looking_at_one() {
+    let (mut world, (a, _), (b, mut bob)) = two();
+    let seen = |prefix: i64| {
+        let calls = (0..SEEN_CALLS_MAX).map(|n| CallId::trusted(format!("{prefix}-{n}")));
+        ToServer::Seen(Seen {
+            calls: calls.collect(),
+        })
+    };
+    for n in 0..FRAMES_BURST {
+        world.step(vec![Input::Frame {
+            conn: a,
+            frame: seen(n),
+        }]);
+        if let Some(Told::Closed(reason)) = world.take(a).pop() {
+            assert_eq!(reason, Some(ClosingReason::Violation));
+            // Enough for whoever has missed tens of thousands of calls.
+            assert!((200..1_000).contains(&n), "{n}");
+            return is_undisturbed(&mut world, b, &mut bob);
+        }
+    }
+    panic!("all were looked at");
 }
 
 #[test]
