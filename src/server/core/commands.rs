@@ -491,7 +491,7 @@ fn expired(frame: &CommandFrame, now: Millis) -> Error {
         format!(
             "{} came {} ms after it could still mean something; ask again if it is still meant",
             frame.command.kind().name(),
-            now - frame.not_after
+            now.saturating_sub(frame.not_after)
         ),
     )
 }

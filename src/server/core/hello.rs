@@ -29,6 +29,8 @@ pub const HELLO_WITHIN_MS: Millis = 10_000;
 pub const TOKEN_NOTICE_MS: Millis = 30_000;
 /// Most started calls of a user that a hello is answered with, besides those that it names.
 pub const OPEN_LANE_CALLS_MAX: usize = 512;
+/// The largest number of a command that is believed. No device comes near it by counting.
+const NUMBER_MAX: u64 = 1 << 53;
 /// Most letters of a build's name that are kept.
 const BUILD_CHARS_MAX: usize = 64;
 /// Most verdicts that are read at once.
@@ -93,6 +95,15 @@ impl State {
                 format!(
                     "names {} calls, at most {OPEN_CALLS_MAX} are allowed",
                     hello.open_calls.len()
+                ),
+            ));
+        }
+        if hello.next_number > NUMBER_MAX || hello.first_unsettled > hello.next_number.max(1) {
+            return Err(Error::parameter(
+                "next_number",
+                format!(
+                    "is {}, and {} is the first that is not settled: no device counts like that",
+                    hello.next_number, hello.first_unsettled
                 ),
             ));
         }
