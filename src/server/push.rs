@@ -132,7 +132,7 @@ impl Push {
             "createTime": self.create_time,
             "deadline": self.deadline,
             "sentAt": self.sent_at,
-            "remaining": (self.deadline - self.sent_at).max(0),
+            "remaining": self.deadline.saturating_sub(self.sent_at).max(0),
         })
     }
 }

@@ -236,13 +236,12 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        let cursor = self.cursor_due;
-        if self.taken.is_empty() && cursor.is_none() {
+        if self.taken.is_empty() && self.cursor_due.is_none() {
             return Ok(());
         }
-        self.write_quietly(now, |work| match cursor {
-            Some(cursor) => work.tx.advance(cursor, work.now),
-            None => Ok(()),
+        let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
+        self.write_quietly(now, |work| {
+            write_along(work.tx, &taken, cursor_due, work.now)
         })
     }
 
@@ -281,12 +280,8 @@ impl Core {
     ) -> Result<(T, bool), Error> {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
-        let taken = &self.taken;
-        let cursor_due = self.cursor_due;
+        let (taken, cursor_due) = (&self.taken, self.cursor_due);
         let (value, due, told, receipts, written) = self.store.transact(|tx| {
-            for position in taken {
-                tx.remove_settled(*position)?;
-            }
             let mut one = Work {
                 tx,
                 now: server_now,
@@ -297,13 +292,13 @@ impl Core {
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if let Some(cursor) = cursor_due.filter(|_| written) {
-                tx.advance(cursor, server_now)?;
+            if written {
+                write_along(tx, taken, cursor_due, server_now)?;
             }
             Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
-        self.taken.clear();
         if written {
+            self.taken.clear();
             self.cursor_due = None;
         }
         self.due = due;
@@ -356,6 +351,22 @@ impl Core {
 
     fn fresh_op(&mut self, now: Now) -> Op {
         Op::trusted(self.fresh_id(now))
+    }
+}
+
+/// What is not worth a write of its own.
+fn write_along(
+    tx: &Tx<'_>,
+    taken: &[u64],
+    cursor_due: Option<Cursor>,
+    now: Millis,
+) -> Result<(), Error> {
+    for position in taken {
+        tx.remove_settled(*position)?;
+    }
+    match cursor_due {
+        Some(cursor) => tx.advance(cursor, now),
+        None => Ok(()),
     }
 }
 

@@ -134,7 +134,7 @@ impl State {
             );
             return self.refuse(work, conn, copied(&name));
         };
-        self.send_verdict(work, conn, &kept)
+        self.send_verdict(work, conn, &kept).map(drop)
     }
 
     fn decide(
@@ -190,7 +190,12 @@ impl State {
             device.row_changed = true;
             device.stopped_at = None;
         }
-        self.send_verdict(work, conn, &kept)
+        // A device takes a record with a new verdict, so the feed need not bring it the same again.
+        // It does not with a repeated one, which it may have settled before.
+        if let Some(revision) = self.send_verdict(work, conn, &kept)? {
+            work.told.insert((conn, kept.call), revision);
+        }
+        Ok(())
     }
 
     /// What becomes of it: the call before, and the change; or why not.
@@ -295,21 +300,24 @@ impl State {
         }))
     }
 
+    /// Gives the revision of the record that goes with it.
     fn send_verdict(
         &mut self,
         work: &mut Work<'_>,
         conn: ConnId,
         kept: &KeptVerdict,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<Option<u64>> {
         let Some(user) = self.user_of(conn) else {
-            return Ok(());
+            return Ok(None);
         };
         let call = work.record(&kept.call)?;
         if let Some(device) = self.device_mut(conn) {
             device.verdict_sent = device.verdict_sent.max(kept.number);
         }
-        self.send(work, conn, verdict_frame(kept.clone(), call, &user));
-        Ok(())
+        let verdict = verdict_with_record(kept.clone(), call, &user);
+        let revision = verdict.call.as_ref().map(|call| call.revision);
+        self.send(work, conn, ToDevice::Verdict(Box::new(verdict)));
+        Ok(revision)
     }
 
     /// Pushes to those without a connected device, where the command asks for it.
@@ -443,7 +451,7 @@ impl State {
 
 /// A verdict as it is sent: with the record, if the user may see it and both have room in a frame.
 /// Where they have not, the record comes by the feed alone.
-pub(super) fn verdict_frame(kept: KeptVerdict, call: Option<Call>, user: &UserId) -> ToDevice {
+pub(super) fn verdict_with_record(kept: KeptVerdict, call: Option<Call>, user: &UserId) -> Verdict {
     let mut verdict = Verdict {
         number: kept.number,
         op: kept.op,
@@ -455,7 +463,7 @@ pub(super) fn verdict_frame(kept: KeptVerdict, call: Option<Call>, user: &UserId
     if codec::encoded_len(&verdict).is_ok_and(|bytes| bytes >= FROM_SERVER_BYTES_MAX) {
         verdict.call = None;
     }
-    ToDevice::Verdict(Box::new(verdict))
+    verdict
 }
 
 /// A digest of what the device asked for.
@@ -483,7 +491,7 @@ fn expired(frame: &CommandFrame, now: Millis) -> Error {
         format!(
             "{} came {} ms after it could still mean something; ask again if it is still meant",
             frame.command.kind().name(),
-            now - frame.not_after
+            now.saturating_sub(frame.not_after)
         ),
     )
 }

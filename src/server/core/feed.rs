@@ -137,6 +137,7 @@ impl State {
         let mut position = None;
         while let Some(((seq, id), rest)) = left.split_first() {
             if let Some(call) = work.record_to_send(id)?
+                && work.told.get(&(conn, id.clone())) != Some(&call.revision)
                 && !batch.add(call.seen_by(user))
             {
                 break;

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::commands::{COMMANDS_BURST, verdict_frame};
+use super::commands::{COMMANDS_BURST, verdict_with_record};
 use super::session::{Bucket, Device, Phase, User};
 use super::timers::Timer;
 use super::work::Work;
@@ -29,6 +29,8 @@ pub const HELLO_WITHIN_MS: Millis = 10_000;
 pub const TOKEN_NOTICE_MS: Millis = 30_000;
 /// Most started calls of a user that a hello is answered with, besides those that it names.
 pub const OPEN_LANE_CALLS_MAX: usize = 512;
+/// The largest number of a command that is believed. No device comes near it by counting.
+const NUMBER_MAX: u64 = 1 << 53;
 /// Most letters of a build's name that are kept.
 const BUILD_CHARS_MAX: usize = 64;
 /// Most verdicts that are read at once.
@@ -93,6 +95,15 @@ impl State {
                 format!(
                     "names {} calls, at most {OPEN_CALLS_MAX} are allowed",
                     hello.open_calls.len()
+                ),
+            ));
+        }
+        if hello.next_number > NUMBER_MAX || hello.first_unsettled > hello.next_number.max(1) {
+            return Err(Error::parameter(
+                "next_number",
+                format!(
+                    "is {}, and {} is the first that is not settled: no device counts like that",
+                    hello.next_number, hello.first_unsettled
                 ),
             ));
         }
@@ -276,7 +287,8 @@ impl State {
             from = last.number + 1;
             for verdict in kept {
                 let call = work.record(&verdict.call)?;
-                self.send(work, conn, verdict_frame(verdict, call, user));
+                let verdict = verdict_with_record(verdict, call, user);
+                self.send(work, conn, ToDevice::Verdict(Box::new(verdict)));
             }
         }
     }

@@ -52,14 +52,20 @@ pub const DUE_MAX: usize = 256;
 pub const TIMERS_MAX: usize = 1_024;
 /// Most frames that wait to be written to a connection; one that does not read them is closed.
 pub const QUEUE_FRAMES_MAX: usize = 256;
-/// How many frames other than commands a connection may send a second.
+/// How many frames other than new commands a connection may send a second.
 pub const FRAMES_PER_SECOND: i64 = 500;
-/// How many frames other than commands a connection may send at once.
+/// How many frames other than new commands a connection may send at once.
 pub const FRAMES_BURST: i64 = 4_000;
+/// How many calls that are named as seen count as one more frame.
+pub const SEEN_CALLS_A_FRAME: usize = 16;
 /// How long the core waits after a failed step before it wakes by itself.
 pub const FAILED_WAIT_MS: Millis = 1_000;
 /// How old the stored clock may become while anybody is connected.
 pub const CLOCK_STORED_EVERY_MS: Millis = 30_000;
+
+/// The server's clock stays below this, in the year 2109: later calls would have no place in the
+/// order of a device's list.
+const CLOCK_MAX: Millis = 1 << 42;
 
 /// A connection, by the number that whoever moves its bytes has given it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,7 +170,8 @@ impl Clock {
     }
 
     fn mono_of(&self, server_ms: Millis) -> Millis {
-        self.mono_ms + (server_ms - self.server_ms)
+        self.mono_ms
+            .saturating_add(server_ms.saturating_sub(self.server_ms))
     }
 }
 
@@ -318,6 +325,16 @@ impl Core {
 fn begin(store: &mut dyn Store, epoch: u64, wall_ms: Millis) -> StoreResult<Millis> {
     let mut transaction = store.begin()?;
     let stored = transaction.clock()?;
+    if wall_ms >= CLOCK_MAX {
+        return Err(StoreError::Failed(format!(
+            "the wall clock says {wall_ms} ms since 1970, which cannot be; set it"
+        )));
+    }
+    if stored >= CLOCK_MAX {
+        return Err(StoreError::Corrupt(format!(
+            "the stored clock says {stored} ms since 1970, which cannot be; restore the data from a backup"
+        )));
+    }
     let now = wall_ms.max(stored + 1);
     if stored > wall_ms {
         tracing::warn!(
@@ -409,12 +426,11 @@ impl State {
         work.keep(conn, session);
         session.heard_at = work.now;
         let known = session.device.is_some();
-        let is_command = matches!(frame, ToServer::Command(_));
-        if !is_command
-            && session
-                .frames
-                .take(FRAMES_PER_SECOND, FRAMES_BURST, work.now)
-                .is_err()
+        let cost = cost_of(&frame, session);
+        if session
+            .frames
+            .take_many(cost, FRAMES_PER_SECOND, FRAMES_BURST, work.now)
+            .is_err()
         {
             let why = format!("more than {FRAMES_PER_SECOND} frames a second");
             return self.say_goodbye(work, conn, ClosingReason::Violation, &why);
@@ -571,6 +587,27 @@ impl State {
             .flatten()
             .min()
             .map(|at| at.max(now))
+    }
+}
+
+/// How many frames that one counts as. A command that is to be decided has a pace of its own; one
+/// that comes again is answered again, which is work as any other.
+fn cost_of(frame: &ToServer, session: &Session) -> i64 {
+    match frame {
+        ToServer::Command(command) => {
+            let decided = session.device.as_ref().map(|device| device.row.last_number);
+            i64::from(decided.is_some_and(|decided| command.number <= decided))
+        }
+        ToServer::Seen(seen) => {
+            let more = seen.calls.len() / SEEN_CALLS_A_FRAME;
+            1 + i64::try_from(more).unwrap_or(i64::from(u32::MAX))
+        }
+        ToServer::Hello(_)
+        | ToServer::Receipt(_)
+        | ToServer::Ping(_)
+        | ToServer::Settled(_)
+        | ToServer::Renew(_)
+        | ToServer::Logout => 1,
     }
 }
 

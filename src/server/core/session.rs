@@ -99,14 +99,26 @@ impl Bucket {
 
     /// Takes one, or says in how many milliseconds there is one.
     pub(super) fn take(&mut self, per_s: i64, burst: i64, now: Millis) -> Result<(), Millis> {
+        self.take_many(1, per_s, burst, now)
+    }
+
+    /// Takes so many, or none of them.
+    pub(super) fn take_many(
+        &mut self,
+        count: i64,
+        per_s: i64,
+        burst: i64,
+        now: Millis,
+    ) -> Result<(), Millis> {
+        let wanted = count * 1_000;
         let gained = (now - self.at).max(0).saturating_mul(per_s);
         self.left = self.left.saturating_add(gained).min(burst * 1_000);
         self.at = now;
-        if self.left >= 1_000 {
-            self.left -= 1_000;
+        if self.left >= wanted {
+            self.left -= wanted;
             return Ok(());
         }
-        Err((1_000 - self.left) / per_s + 1)
+        Err((wanted - self.left) / per_s + 1)
     }
 }
 

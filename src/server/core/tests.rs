@@ -3,6 +3,7 @@
 mod commands;
 mod feed;
 mod hello;
+mod hostile;
 mod presence;
 mod store;
 

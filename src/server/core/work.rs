@@ -35,6 +35,8 @@ pub(super) struct Work<'s> {
     pub(super) before: BTreeMap<ConnId, Session>,
     /// Who waits for what.
     pub(super) asked: BTreeMap<ConnId, Asked>,
+    /// The revisions of records that went with a new verdict, by whom they went to.
+    pub(super) told: BTreeMap<(ConnId, CallId), u64>,
     /// Connections that do not read what they are sent.
     pub(super) overflowed: BTreeSet<ConnId>,
 }
@@ -52,6 +54,7 @@ impl<'s> Work<'s> {
             effects: Vec::new(),
             before: BTreeMap::new(),
             asked: BTreeMap::new(),
+            told: BTreeMap::new(),
             overflowed: BTreeSet::new(),
         }
     }

@@ -169,6 +169,6 @@ fn a_move_to_another_device_is_for_the_movers_feed_only() {
     };
     assert!(world.command(c, &mut other, "c1", join).result.is_ok());
     assert_eq!(world.live(a).id, CallId::trusted("c1"));
-    world.live(c);
+    assert_eq!(world.feed(c).calls, [], "it came with the verdict");
     world.nothing(b);
 }
