@@ -142,7 +142,15 @@ impl Compared<'_> {
     }
 
     fn open_here_before(&self) -> bool {
-        self.me_before().is_some_and(|me| me.state.is_pending()) || self.in_call_here_before()
+        self.rang_here_before() || self.in_call_here_before()
+    }
+
+    /// Whether the user was pending, and this device showed it: once a ring is closed here, by the
+    /// device's own timer ahead of the server's word, nothing more is heard of the call.
+    fn rang_here_before(&self) -> bool {
+        let shown = self.viewer.shown;
+        self.me_before()
+            .is_some_and(|me| me.state.is_pending() && shown.ringing && me.invitation == shown.rung)
     }
 
     /// Whether that ending is the doing of this very device, which has the verdict instead.

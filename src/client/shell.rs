@@ -118,6 +118,8 @@ struct Running {
     attempt: Option<u64>,
     core: Option<Core>,
     config: Config,
+    /// Whether the user was logged out when the engine was paused.
+    logged_out: bool,
     user: UserId,
     link: QuicLink,
     shared: Arc<Shared>,
@@ -152,6 +154,7 @@ impl Shell {
             attempt: None,
             core: Some(core),
             config,
+            logged_out: false,
             user,
             link,
             shared: shared.clone(),
@@ -413,6 +416,7 @@ impl Running {
         if let Some(core) = self.core.take() {
             // It may be a newer one than the app began with.
             self.config.token = core.token().map(str::to_owned);
+            self.logged_out = core.is_logged_out();
         }
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
@@ -431,14 +435,19 @@ impl Running {
         }
     }
 
-    /// Opens the file again after a pause; after a logout or a kick, logs in again.
+    /// Opens the file again after a pause, in which nobody was logged in or out. Of an engine that
+    /// is not paused it logs in the user who was logged out or kicked out.
     fn resume(&mut self) -> Result<(), Error> {
         if let Some(core) = &mut self.core {
             core.start(now());
             return Ok(());
         }
         let mut core = open_core(&self.config, &self.user)?;
-        core.start(now());
+        if self.logged_out {
+            core.stay_logged_out();
+        } else {
+            core.start(now());
+        }
         self.core = Some(core);
         self.shared.open.store(true, Ordering::Release);
         Ok(())

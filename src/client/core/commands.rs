@@ -65,6 +65,10 @@ impl Core {
         let op = op.unwrap_or_else(|| self.fresh_op(now));
         let call_id = call_id.unwrap_or_else(|| CallId::trusted(self.fresh_id(now)));
         let wait_s = wait_s.unwrap_or(self.settings.wait_s);
+        if self.is_logged_out() {
+            let message = format!("nobody is logged in; log in to {}", command.kind().name());
+            return Err(Error::new(Code::NotLoggedIn, "loggedOut", message));
+        }
         let ready = self.session.is_ready();
         if !ready {
             // Connected, the server says it: there may be a reason that comes before this one.

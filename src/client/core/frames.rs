@@ -226,6 +226,7 @@ impl Core {
     fn handle_goodbye(&mut self, now: Now, goodbye: &Goodbye) {
         match goodbye.reason {
             ClosingReason::KickedOut => {
+                self.session.logged_out = true;
                 self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);
             }
             ClosingReason::TokenExpired => {

@@ -3,8 +3,8 @@
 
 use super::Work;
 use crate::call::{
-    Call, CallEvent, CallState, CommandKind, EndKind, Ending, Heard, Member, Shown, UserState,
-    Viewer, hear,
+    Call, CallEvent, CallId, CallState, CommandKind, EndKind, Ending, Heard, Member, Shown, Viewer,
+    hear,
 };
 use crate::client::event::EventKind;
 use crate::client::store::StoredCall;
@@ -67,7 +67,15 @@ impl Work<'_> {
         call: &Call,
         live: bool,
     ) -> Result<(), Error> {
-        let shown = self.tx.shown(&call.id)?;
+        let mut shown = self.tx.shown(&call.id)?;
+        if self.answer_is_under_way(&call.id)? {
+            // What is being answered has not to ring any more, if it has not rung yet.
+            let me = call.member(self.tx.user());
+            let invitation = me.map_or(0, |me| me.invitation);
+            if invitation > shown.rung && !shown.ringing {
+                shown.rung = invitation;
+            }
+        }
         let viewer = Viewer {
             user: self.tx.user(),
             device: self.tx.device(),
@@ -151,13 +159,21 @@ impl Work<'_> {
         let Some(me) = call.member(self.tx.user()) else {
             return;
         };
-        let unreceived = [UserState::Inviting, UserState::NotYetReceived].contains(&me.state);
-        if call.is_started() && unreceived && self.now < me.deadline {
+        if call.is_started() && me.state.is_unreceived() && self.now < me.deadline {
             self.receipts.push(Receipt {
                 call: call.id.clone(),
                 invitation: me.invitation,
             });
         }
+    }
+
+    /// Whether the user has answered on this device, and the server has not decided yet.
+    fn answer_is_under_way(&self, call: &CallId) -> Result<bool, Error> {
+        let pending = self.tx.pending_commands_of(call)?;
+        let answers = [CommandKind::Accept, CommandKind::Reject, CommandKind::Join];
+        Ok(pending
+            .iter()
+            .any(|one| answers.contains(&one.command.kind())))
     }
 
     /// Ends rings whose time is over, connection or not, unless an own answer is on its way.
@@ -166,10 +182,7 @@ impl Work<'_> {
             if deadline > self.now {
                 break;
             }
-            let answered = self.tx.pending_commands_of(&id)?.iter().any(|pending| {
-                [CommandKind::Accept, CommandKind::Reject, CommandKind::Join]
-                    .contains(&pending.command.kind())
-            });
+            let answered = self.answer_is_under_way(&id)?;
             if answered {
                 continue;
             }

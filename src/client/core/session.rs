@@ -76,6 +76,7 @@ pub(super) struct Session {
     pub(super) last_sent: i64,
     pub(super) ping_sent: Option<i64>,
     logout_until: Option<i64>,
+    pub(super) logged_out: bool,
     pub(super) heard_noted: i64,
     /// New tokens that the server has yet to take, in the order in which they were shown to it.
     pub(super) renewing: VecDeque<String>,
@@ -104,6 +105,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            logged_out: false,
             renewing: VecDeque::new(),
             heard_noted: 0,
             shown_token: None,
@@ -193,6 +195,7 @@ impl Core {
     pub fn start(&mut self, now: Now) {
         if self.session.phase == Phase::Off {
             self.session.was_connected = false;
+            self.session.logged_out = false;
             self.change(
                 now,
                 ConnectionState::Connecting,
@@ -285,8 +288,20 @@ impl Core {
 
     pub(super) fn logged_out(&mut self, now: Now) {
         self.session.logout_until = None;
+        self.session.logged_out = true;
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
+    }
+
+    /// Whether the user is logged out on this device, by themselves or by the server that kicked
+    /// it out. Only [`Self::start`] logs in again.
+    pub fn is_logged_out(&self) -> bool {
+        self.session.logged_out
+    }
+
+    /// Goes on being logged out, after the file was closed and opened again.
+    pub fn stay_logged_out(&mut self) {
+        self.session.logged_out = true;
     }
 
     /// The server does not take the token; one that came meanwhile is shown at once.

@@ -457,3 +457,21 @@ fn closing_says_what_is_settled_and_no_more() {
     assert_eq!(device.sent(), ["settled 1"]);
     assert_eq!(device.links(), ["close"]);
 }
+
+#[test]
+fn logged_out_or_kicked_out_nobody_is_there_to_give_commands() {
+    let mut logged_out = Device::connected();
+    logged_out.act(Core::logout);
+    logged_out.hear(ToDevice::LoggedOut).unwrap();
+    let mut kicked_out = Device::connected();
+    kicked_out.goodbye(ClosingReason::KickedOut);
+    for mut device in [logged_out, kicked_out] {
+        let error = device
+            .submit("o1", "c1", invite(&["alice"], Mode::General))
+            .unwrap_err();
+        assert_eq!(error.code, Code::NotLoggedIn);
+        device.start();
+        let again = device.submit("o1", "c1", invite(&["alice"], Mode::General));
+        assert!(again.is_ok(), "{again:?}");
+    }
+}

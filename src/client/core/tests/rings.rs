@@ -278,3 +278,37 @@ fn the_end_of_one_ring_does_not_end_another_that_has_its_answer_on_its_way() {
     device.pass(100_000);
     assert_eq!(device.heard(), ["timeout c2 local"]);
 }
+
+#[test]
+fn after_the_own_timer_has_closed_a_ring_nothing_more_is_heard_of_that_call() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    device.live("c1");
+    device.server.act("carl", "c", "c1", accept());
+    device.pass(90_000);
+    device.forget_what_was_said();
+    device.live("c1");
+    assert!(
+        device.heard().is_empty(),
+        "carl came in behind a closed ring"
+    );
+}
+
+#[test]
+fn what_is_being_answered_when_the_record_comes_does_not_ring() {
+    let mut device = Device::new();
+    device.submit("o1", "c1", accept()).unwrap();
+    device.server.invite("alice", "c1", &["bob"], Mode::General);
+    device.connect();
+    let record = device.server.record("c1");
+    device.feed_open(&[record], true);
+    device.decide();
+    let heard = device.journal_words();
+    assert!(
+        heard.iter().all(|one| !one.starts_with("received")),
+        "{heard:?}"
+    );
+    assert!(heard.contains(&"verdict o1 ok".to_owned()), "{heard:?}");
+}
