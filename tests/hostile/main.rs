@@ -2,3 +2,4 @@
 //! most, never a panic, a hang or a loss.
 
 mod environment;
+mod paths;
