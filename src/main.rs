@@ -1,5 +1,6 @@
 //! The `offhook` binary: exit code 0 done, 1 failed (one line on stderr), 2 wrong usage.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
@@ -28,11 +29,14 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        // It would say so on stderr, and panic where nobody reads that any more.
+        .log_internal_errors(false)
         .init();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("offhook: {failure}");
+            // Where nobody reads stderr, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "offhook: {failure}");
             ExitCode::FAILURE
         }
     }

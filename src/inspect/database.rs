@@ -7,6 +7,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::Builder;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
@@ -21,6 +23,11 @@ pub const SCHEMA_KNOWN: i64 = 1;
 /// How long a question waits for a lock. An app in WAL mode locks readers out only for the moment
 /// in which it opens or closes the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a question may take. A file of somebody's making can have views without an end in it.
+const QUESTION_WITHIN: Duration = Duration::from_secs(60);
+/// How much memory SQLite may take for an answer.
+const HEAP_BYTES_MAX: i64 = 1024 * 1024 * 1024;
 
 /// How often a question is asked anew because an app came in between.
 const ATTEMPTS_MAX: u32 = 5;
@@ -86,7 +93,7 @@ impl Database {
             if self.is_stale() {
                 *self = Self::open(&self.path)?;
             }
-            let answer = self.ask(&question);
+            let answer = self.ask(&question, QUESTION_WITHIN);
             if !self.is_stale() {
                 return answer.map_err(|problem| Error::new(&self.path, problem));
             }
@@ -94,7 +101,22 @@ impl Database {
         Err(Error::new(&self.path, Problem::Changing))
     }
 
-    fn ask<T>(&self, question: &impl Fn(&Connection) -> Result<T, Problem>) -> Result<T, Problem> {
+    fn ask<T>(
+        &self,
+        question: &impl Fn(&Connection) -> Result<T, Problem>,
+        within: Duration,
+    ) -> Result<T, Problem> {
+        let interrupt = self.connection.get_interrupt_handle();
+        // Dropped at the end of the question, which ends the thread.
+        let (_done, ended) = channel::<()>();
+        Builder::new()
+            .name("offhook-watch".into())
+            .spawn(move || {
+                if ended.recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
+                    interrupt.interrupt();
+                }
+            })
+            .map_err(Problem::Unreadable)?;
         // Dropped at the end of the question: a reader that stays keeps the app from starting
         // its WAL over.
         let snapshot = self.connection.unchecked_transaction()?;
@@ -126,7 +148,7 @@ impl Database {
         };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let ours: bool = connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calls')",
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calls' AND type = 'table')",
             [],
             |row| row.get(0),
         )?;
@@ -173,6 +195,11 @@ fn open_as(path: &Path, access: Access) -> Result<Connection, Problem> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
+    connection.query_row(
+        &format!("PRAGMA hard_heap_limit = {HEAP_BYTES_MAX}"),
+        [],
+        |_| Ok(()),
+    )?;
     // Sorting a long timeline would otherwise put files somewhere.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -352,6 +379,28 @@ mod tests {
             })
             .unwrap_err();
         assert!(error.to_string().contains("try again"), "{error}");
+    }
+
+    #[test]
+    fn a_question_without_an_end_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.db");
+        drop(app(&path));
+        let database = Database::open(&path).unwrap();
+        let endless = |snapshot: &Connection| {
+            let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                       SELECT count(*) FROM n";
+            Ok(snapshot.query_row(sql, [], |row| row.get::<_, i64>(0))?)
+        };
+        let problem = database.ask(&endless, Duration::from_millis(100));
+        assert!(matches!(problem, Err(Problem::TooMuch)), "{problem:?}");
+        let greedy = |snapshot: &Connection| {
+            let sql = "SELECT length(hex(zeroblob(499999999)) || 'x')";
+            Ok(snapshot.query_row(sql, [], |row| row.get::<_, i64>(0))?)
+        };
+        let problem = database.ask(&greedy, QUESTION_WITHIN);
+        assert!(matches!(problem, Err(Problem::TooMuch)), "{problem:?}");
+        assert_eq!(database.ask(&count, QUESTION_WITHIN).unwrap(), 0);
     }
 
     #[test]

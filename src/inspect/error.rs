@@ -66,6 +66,9 @@ pub enum Problem {
     /// An app opened or wrote it at the very moment, again and again.
     #[error("keeps changing while it is opened; try again")]
     Changing,
+    /// There was no end to it.
+    #[error("takes too long to look at, or too much memory; the file may be of somebody's making")]
+    TooMuch,
     /// Its pages contradict each other.
     #[error("is damaged ({0}); `sqlite3 FILE .recover` may save what is left of it")]
     Damaged(rusqlite::Error),
@@ -84,6 +87,10 @@ impl From<rusqlite::Error> for Problem {
             Self::NotADatabase
         } else if code == Some(ErrorCode::DatabaseCorrupt) {
             Self::Damaged(error)
+        } else if code == Some(ErrorCode::OperationInterrupted)
+            || code == Some(ErrorCode::OutOfMemory)
+        {
+            Self::TooMuch
         } else if code == Some(ErrorCode::DatabaseBusy) || code == Some(ErrorCode::DatabaseLocked) {
             Self::Busy
         } else {

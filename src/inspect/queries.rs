@@ -289,9 +289,12 @@ impl<'a> Snapshot<'a> {
     }
 
     fn columns(&self, table: &'static str) -> Result<Vec<String>, Problem> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT name FROM pragma_table_info(?)")?;
+        // What is a table with us and a view in the file need not come to an end.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT name FROM pragma_table_info(?1)
+              WHERE EXISTS (SELECT 1 FROM sqlite_schema
+                             WHERE name = ?1 AND type = iif(?1 LIKE '%_view', 'view', 'table'))",
+        )?;
         let names: Vec<String> = statement
             .query_map([table], |row| row.get(0))?
             .collect::<Result<_, _>>()?;

@@ -25,6 +25,9 @@ impl Style {
 const GAP: &str = "  ";
 /// A column that may be cut keeps at least so much.
 const FLEXIBLE_MIN: usize = 12;
+/// Cells are filled up to at most so much. A longer one moves the rest of its own line only: else one
+/// in a file of somebody's making would make every line as long.
+const FILLED_MAX: usize = 200;
 
 /// A column of a table.
 pub(super) struct Column {
@@ -62,17 +65,20 @@ pub(super) fn table<const N: usize>(
     let mut widths = columns.each_ref().map(|column| width(column.heading));
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = (*widest).max(width(cell));
+            *widest = (*widest).max(width(cell).min(FILLED_MAX));
         }
     }
     if let Some(available) = style.width {
         shrink(&mut widths, columns, available);
     }
+    let cut = columns
+        .each_ref()
+        .map(|column| column.flexible && style.width.is_some());
     let headings = columns.each_ref().map(|column| column.heading.to_owned());
-    let mut out = style.heading(&line(&headings, &widths));
+    let mut out = style.heading(&line(&headings, &widths, &cut));
     out.push('\n');
     for row in &rows {
-        out.push_str(&line(row, &widths));
+        out.push_str(&line(row, &widths, &cut));
         out.push('\n');
     }
     out
@@ -108,10 +114,14 @@ fn shrink<const N: usize>(widths: &mut [usize; N], columns: &[Column; N], availa
     }
 }
 
-fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
+fn line<const N: usize>(cells: &[String; N], widths: &[usize; N], cut: &[bool; N]) -> String {
     let mut out = String::new();
-    for (cell, available) in cells.iter().zip(widths) {
-        let cell = fitted(cell, *available);
+    for ((cell, available), cut) in cells.iter().zip(widths).zip(cut) {
+        let cell = if *cut {
+            fitted(cell, *available)
+        } else {
+            cell.clone()
+        };
         let filler = " ".repeat(available.saturating_sub(width(&cell)));
         out.push_str(&cell);
         out.push_str(&filler);
@@ -211,6 +221,16 @@ mod tests {
         };
         let text = table(&COLUMNS, &rows, style);
         assert!(text.ends_with("0123456789  the quick b…  7\n"), "{text}");
+    }
+
+    #[test]
+    fn a_cell_that_is_far_too_long_is_whole_and_makes_no_other_line_longer() {
+        let long = "x".repeat(100_000);
+        let rows = [row(&long, "a", "1"), row("b", "c", "2")];
+        let text = table(&COLUMNS, &rows, Style::default());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], format!("{long}  a     1"));
+        assert!(lines[2].len() < 300, "{}", lines[2].len());
     }
 
     #[test]

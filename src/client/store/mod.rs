@@ -72,10 +72,11 @@ impl Store {
     /// user's.
     pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
         check_sqlite()?;
-        let lock = lock(path)?;
-        create_private(path)?;
+        let file = real_path(path)?;
+        let lock = lock(path, &file)?;
+        create_private(&file)?;
         let mut connection = Connection::open_with_flags(
-            path,
+            file,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(|error| open_failure(path, &error))?;
@@ -175,11 +176,43 @@ fn check_sqlite() -> Result<(), Error> {
     ))
 }
 
+/// The file itself, whatever it is called: by all of its names it has one lock. Absolute, because
+/// SQLite takes names such as `file:x` and `:memory:` for something else.
+fn real_path(path: &Path) -> Result<PathBuf, Error> {
+    let resolved = path.canonicalize().or_else(|_| {
+        let absolute = std::path::absolute(path)?;
+        // Not there yet; its folder is.
+        match (
+            absolute.parent().map(Path::canonicalize),
+            absolute.file_name(),
+        ) {
+            (Some(Ok(folder)), Some(name)) => Ok(folder.join(name)),
+            (Some(_) | None, _) => Ok(absolute),
+        }
+    });
+    let resolved = resolved.map_err(|error| error::io_failure(path, &error))?;
+    check_is_file(&resolved)?;
+    Ok(resolved)
+}
+
+/// Opening a pipe would wait for its other end.
+fn check_is_file(path: &Path) -> Result<(), Error> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(
+            Code::ReadOnly,
+            "notAFile",
+            format!("{} is not a file; name another", path.display()),
+        ));
+    }
+    Ok(())
+}
+
 /// One engine writes a file. The lock is the operating system's, so it dies with its process.
-fn lock(path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
+fn lock(path: &Path, file: &Path) -> Result<File, Error> {
+    let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
+    check_is_file(&name)?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -307,8 +307,10 @@ fn snapshot<T>(
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
+    // Absolute, because SQLite takes names such as `file:x` for something else.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let connection = Connection::open_with_flags(
-        path,
+        file,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

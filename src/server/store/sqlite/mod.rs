@@ -163,7 +163,10 @@ fn connect(file: &Path) -> StoreResult<Connection> {
         move |error: rusqlite::Error| Fault::from(error).into_store_error(file, doing)
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(file, flags).map_err(told("opening it"))?;
+    // Absolute, because SQLite takes a folder named `file:x` for something else.
+    let absolute = std::path::absolute(file).map_err(|error| map_io(&error, file, "finding it"))?;
+    let mut connection =
+        Connection::open_with_flags(absolute, flags).map_err(told("opening it"))?;
     // Until it is known to be ours, closing must not write either.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection

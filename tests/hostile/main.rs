@@ -1,0 +1,5 @@
+//! What a broken environment and a hostile peer can do to whole processes and engines: an error at
+//! most, never a panic, a hang or a loss.
+
+mod environment;
+mod paths;
