@@ -1,7 +1,7 @@
 //! `offhook rpc`: an engine that another program drives, in JSON-RPC 2.0, one message a line.
 //!
-//! Requests come in on stdin ([`lines`], [`message`], [`params`], [`methods`]), replies and
-//! notifications go out on stdout. One loop ([`session`]) takes requests in their order and events
+//! Requests come in on stdin (`lines`, `message`, `params`, `methods`), replies and
+//! notifications go out on stdout. One loop (`session`) takes requests in their order and events
 //! in theirs, and hands all that goes out to one writer. A verdict that a request waits for is
 //! taken from the stream of events, where it comes before the events that it caused; so it does
 //! on stdout.
