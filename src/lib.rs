@@ -4,6 +4,14 @@
 //! An app opens an [`Engine`] on a database file, gives commands and listens to events. Every
 //! command is on disk when its method returns, connected or not, has its effect exactly once, and
 //! ends in a verdict.
+//!
+//! [`Engine::open`] begins; its `call_*` methods give a [`CommandHandle`] that has the call's id and
+//! can be awaited for the verdict; [`Engine::events`] tells what happens, [`Engine::events_since`]
+//! what happened before, and [`Engine::query_call_invitation_list`] reads the history. Everything
+//! that can go wrong is an [`Error`] with a stable [`Code`].
+//!
+//! Times are milliseconds of the server's clock since 1970 in UTC ([`Millis`]), 0 where there is
+//! none; durations in seconds end in `_s`. How a call behaves is in `docs/semantics.md`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -36,8 +44,9 @@ pub mod protocol;
 pub mod server;
 
 pub use call::{
-    CallEvent, CallId, CallState, CallUser, CommandKind, DeviceId, Mode, Op, PushConfig, UserError,
-    UserId, UserState, VoipConfig,
+    Call, CallEvent, CallId, CallState, CallUser, Closing, Command, CommandKind, DeviceId, EndKind,
+    Ending, Member, Millis, Mode, Op, Outcome, Own, PushConfig, Target, Under, UserError, UserId,
+    UserState, VoipConfig,
 };
 #[cfg(feature = "client")]
 pub use client::{

@@ -163,15 +163,6 @@ fn create(
     if known.len() + 1 > rules.members_max {
         return Err(refuse::too_many_members(rules.members_max));
     }
-    let mut creator = Member::new(actor.user.clone());
-    creator.state = UserState::Accepted;
-    creator.state_revision = 1;
-    creator.state_time = now;
-    creator.changed_by = Some(actor.user.clone());
-    creator.acting_device = Some(actor.device.clone());
-    creator.accept_time = now;
-    creator.participation = 1;
-    creator.own = Some(primary(actor, 1));
     let mut call = Call {
         id: actor.call.clone(),
         revision: 1,
@@ -183,17 +174,13 @@ fn create(
         not_received_check: *not_received_check,
         state: CallState::Started,
         ending: None,
-        members: vec![creator],
+        members: vec![creator(actor, now)],
     };
     let asking = Asking {
         actor,
         timeout_s: *timeout_s,
         data: extended_data,
-        check_at: if *not_received_check {
-            now + rules.not_received_after_ms
-        } else {
-            0
-        },
+        check_at: check_at(*not_received_check, rules, now),
         now,
     };
     for user in known {
@@ -208,6 +195,25 @@ fn create(
         outcome,
         audience: Audience::Members,
     })
+}
+
+/// The first member of a call that begins now.
+fn creator(actor: &Actor, now: Millis) -> Member {
+    let mut member = Member::new(actor.user.clone());
+    act(&mut member, actor, UserState::Accepted, 1, now);
+    member.accept_time = now;
+    member.participation = 1;
+    member.own = Some(primary(actor, 1));
+    member
+}
+
+/// When the not-received check of an invitation made now is due; 0 where there is none.
+fn check_at(wanted: bool, rules: &Rules, now: Millis) -> Millis {
+    if wanted {
+        now + rules.not_received_after_ms
+    } else {
+        0
+    }
 }
 
 /// Splits invitees into those that the register has and errors for the rest.
@@ -293,11 +299,7 @@ fn invite_more(
         actor,
         timeout_s: timeout_s.unwrap_or(call.timeout_s),
         data: &data,
-        check_at: if call.not_received_check {
-            now + rules.not_received_after_ms
-        } else {
-            0
-        },
+        check_at: check_at(call.not_received_check, rules, now),
         now,
     };
     for user in asked {

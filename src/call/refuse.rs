@@ -4,10 +4,10 @@
 //! cancelled (6000276) · any other state (6000270) · limits (6000272).
 //!
 //! Two things bend it. callJoin skips the member, timed-out and cancelled tests (the member test
-//! only where anyone may join). And of two answers
-//! to one invitation the second is told that the first won (6000270) even where the first, being
-//! the last that was awaited, has completed a general call: otherwise the commonest race of all,
-//! two devices answering a one-to-one call, would tell the loser nothing of the winner.
+//! only where anyone may join). And of two answers to one invitation the second is told that the
+//! first won (6000270) even where the first, being the last that was awaited, has completed a
+//! general call: otherwise the commonest race of all, two devices answering a one-to-one call,
+//! would tell the loser nothing of the winner.
 
 use super::apply::Facts;
 use super::command::{Actor, CommandKind, Target, Under, UserError};

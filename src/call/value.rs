@@ -203,7 +203,7 @@ enumeration! {
         Rejected = 2, "rejected";
         /// The invitation was taken back.
         Cancelled = 3, "cancelled";
-        /// Reserved by the document that this product implements; never produced.
+        /// Reserved; never produced.
         Offline = 4, "offline";
         /// A device has the invitation on its disk.
         Received = 5, "received";

@@ -58,7 +58,7 @@ pub struct CallsArgs {
     pub next_flag: i64,
     /// Only calls in this state.
     #[arg(long, value_name = "STATE")]
-    pub state: Option<StateFilter>,
+    pub state: Option<State>,
     /// Only calls that the user missed, seen since or not.
     #[arg(long)]
     pub missed: bool,
@@ -68,6 +68,15 @@ pub struct CallsArgs {
     /// Only calls created at this time or later, in ms since 1970.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
     pub since: Option<i64>,
+}
+
+/// The states of a call that can be asked for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum State {
+    /// Calls that go on.
+    Started,
+    /// Calls that are over.
+    Ended,
 }
 
 /// Tell all about one call: its record, members and deadlines, commands and verdicts, and what
@@ -160,7 +169,10 @@ fn filter(args: CallsArgs) -> Filter {
     Filter {
         count: args.count,
         next_flag: args.next_flag,
-        state: args.state,
+        state: args.state.map(|state| match state {
+            State::Started => StateFilter::Started,
+            State::Ended => StateFilter::Ended,
+        }),
         missed: args.missed,
         with: args.with,
         since_ms: args.since,

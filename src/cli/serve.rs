@@ -122,6 +122,7 @@ impl Signals {
     }
 
     async fn any(&mut self) {
+        // What cannot be listened for cannot be waited for: then the server stops at once.
         let _ = tokio::signal::ctrl_c().await;
     }
 }

@@ -116,6 +116,19 @@ pub struct Status {
 /// Every command is on disk when its method returns, connected or not; its handle, awaited, gives
 /// the server's verdict. Dropping a handle, or the future of a method that is under way, loses
 /// nothing that is on disk.
+///
+/// # Errors of a command
+/// The method that gives a command refuses what no word of the server can change:
+/// [`crate::Code::InvalidParameter`] names a malformed parameter, [`crate::Code::NeedsAdvanced`] a
+/// call of the wrong mode, [`crate::Code::CallOver`] one that has ended,
+/// [`crate::Code::TooManyRequests`] says that too many commands wait already, and
+/// [`crate::Code::Expired`] that a start that may not wait has no connection. What keeps the command
+/// from the disk is [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`] or
+/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict. Everything else comes
+/// with the verdict, when the handle is awaited.
+///
+/// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
+/// closed.
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -127,9 +140,9 @@ impl Engine {
     /// Opens the database, made if it is not there, and begins to connect.
     ///
     /// # Errors
-    /// [`crate::Code::InvalidParameter`] for what the configuration has wrong; [`crate::Code::InUse`],
-    /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the
-    /// file.
+    /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
+    /// another user's; [`crate::Code::InUse`], [`crate::Code::NewerVersion`],
+    /// [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the file.
     pub fn open(config: Config) -> Result<Self, Error> {
         Self::open_with_events(config).map(|(engine, _)| engine)
     }
@@ -151,7 +164,12 @@ impl Engine {
         Ok((engine, events))
     }
 
-    /// callInvite: makes a call and rings.
+    /// callInvite: makes a call and rings 1 to 9 users. The call id is this device's own making, and
+    /// known at once.
+    ///
+    /// # Errors
+    /// See [`Engine`]. The verdict can be [`crate::Code::WrongState`] (in a call already, or rung by
+    /// the one invitee) and [`crate::Code::NoSuchUser`], among others.
     pub async fn call_invite(
         &self,
         invitees: &[&str],
@@ -169,7 +187,12 @@ impl Engine {
             .await
     }
 
-    /// callCancel: takes invitations back; an empty list is the whole call.
+    /// callCancel: takes invitations back; an empty list is the whole call. Of an invite that was
+    /// never sent nothing is sent either: the cancel succeeds, and the invite's verdict is
+    /// [`crate::Code::Withdrawn`].
+    ///
+    /// # Errors
+    /// See [`Engine`].
     pub async fn call_cancel(
         &self,
         invitees: &[&str],
@@ -189,7 +212,11 @@ impl Engine {
             .await
     }
 
-    /// callAccept.
+    /// callAccept: answers this user's pending invitation with yes, and makes this the device that
+    /// has the call. Expires at the invitation's deadline if it could not be sent.
+    ///
+    /// # Errors
+    /// See [`Engine`]; [`crate::Code::WrongState`] while another answer is on its way.
     pub async fn call_accept(
         &self,
         call: &CallId,
@@ -202,7 +229,11 @@ impl Engine {
         self.give(Some(call), command, None, result::answered).await
     }
 
-    /// callReject.
+    /// callReject: answers this user's pending invitation with no. Expires at the invitation's
+    /// deadline if it could not be sent.
+    ///
+    /// # Errors
+    /// See [`Engine`]; [`crate::Code::WrongState`] while another answer is on its way.
     pub async fn call_reject(
         &self,
         call: &CallId,
@@ -215,7 +246,10 @@ impl Engine {
         self.give(Some(call), command, None, result::answered).await
     }
 
-    /// callingInvite: rings more people in an advanced call that goes on.
+    /// callingInvite: rings more people in an advanced call that goes on, by whoever is in it.
+    ///
+    /// # Errors
+    /// See [`Engine`].
     pub async fn calling_invite(
         &self,
         invitees: &[&str],
@@ -232,7 +266,11 @@ impl Engine {
             .await
     }
 
-    /// callJoin: comes into an advanced call, or moves it to this device.
+    /// callJoin: comes into an advanced call, or moves it to this device. The call need not be
+    /// known here.
+    ///
+    /// # Errors
+    /// See [`Engine`].
     pub async fn call_join(
         &self,
         call: &CallId,
@@ -244,7 +282,12 @@ impl Engine {
         self.give(Some(call), command, None, result::joined).await
     }
 
-    /// callQuit: leaves an advanced call.
+    /// callQuit: leaves an advanced call. Waits for a connection for as long as it takes, and is
+    /// refused by the verdict ([`crate::Code::WrongState`], superseded) if the call has moved to
+    /// another device since.
+    ///
+    /// # Errors
+    /// See [`Engine`].
     pub async fn call_quit(
         &self,
         call: &CallId,
@@ -258,7 +301,10 @@ impl Engine {
         self.give(Some(call), command, None, result::has_quit).await
     }
 
-    /// callEnd: ends an advanced call for all.
+    /// callEnd: ends an advanced call for all. Waits and is superseded like [`Self::call_quit`].
+    ///
+    /// # Errors
+    /// See [`Engine`].
     pub async fn call_end(
         &self,
         call: &CallId,
@@ -317,12 +363,18 @@ impl Engine {
 
     /// A page of the calls that the user created, was invited to or joined, newest first, from the
     /// local database. `next_flag` 0 is the first page; a page's own `next_flag` is the next one's,
-    /// 0 when there is none. At most 100 calls a page, more is read as 100.
+    /// 0 when there is none. At most 100 calls a page, more is read as 100 and 0 as 1.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub fn query_call_invitation_list(&self, count: usize, next_flag: i64) -> Result<Page, Error> {
         self.query_calls(count, next_flag, &Filter::default())
     }
 
     /// The same, of the calls that a filter lets through.
+    ///
+    /// # Errors
+    /// As for [`Self::query_call_invitation_list`].
     pub fn query_calls(
         &self,
         count: usize,
@@ -339,8 +391,12 @@ impl Engine {
         self.shared.subscribe()
     }
 
-    /// Events after a position of the journal, oldest first, and whether there are more. An
+    /// Events after a position of the journal (0: from the beginning), oldest first, and whether
+    /// there are more. Gives 1 to 1,000 of them; a `limit` outside of that is read as its end. An
     /// invitation that rings no more is marked as over.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub async fn events_since(
         &self,
         position: u64,
@@ -356,7 +412,11 @@ impl Engine {
         self.readers.events_since(position, limit, now)
     }
 
-    /// The app has taken in all events up to a position; it is kept over restarts.
+    /// The app has taken in all events up to a position; it is kept over restarts and never goes
+    /// back.
+    ///
+    /// # Errors
+    /// What keeps it from the disk.
     pub async fn acknowledge(&self, position: u64) -> Result<(), Error> {
         self.shell
             .ask(move |core, now| core.acknowledge(now, APP, position))
@@ -364,6 +424,9 @@ impl Engine {
     }
 
     /// The position that the app acknowledged last; 0 if it never did.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub fn acknowledged(&self) -> Result<u64, Error> {
         self.shared.check_open()?;
         self.readers.acknowledged(APP)
@@ -375,18 +438,27 @@ impl Engine {
     }
 
     /// Commands without a verdict, oldest first.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
         self.shared.check_open()?;
         self.readers.pending()
     }
 
-    /// Invitations that ring on this device.
+    /// Invitations that ring on this device, the first to run out first.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub async fn ringing(&self) -> Result<Vec<RingEntry>, Error> {
         let now = self.shell.ask(|core, now| Ok(core.server_now(now))).await?;
         self.readers.ringing(now)
     }
 
     /// How the engine is.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
     pub async fn status(&self) -> Result<Status, Error> {
         let (user_id, device_id, link, clock_offset) = self
             .shell
@@ -428,6 +500,9 @@ impl Engine {
 
     /// Marks missed calls as seen, those named or all; gives how many are unseen now. Seen on one
     /// device is seen on all.
+    ///
+    /// # Errors
+    /// What keeps it from the disk.
     pub async fn mark_seen(&self, calls: Option<Vec<CallId>>) -> Result<u64, Error> {
         self.shell
             .ask(move |core, now| core.mark_seen(now, calls.as_deref()))
@@ -436,6 +511,9 @@ impl Engine {
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
     /// told; with one again, the engine reconnects at once.
+    ///
+    /// # Errors
+    /// Only [`crate::Code::Closed`].
     pub async fn set_network(&self, online: bool) -> Result<(), Error> {
         self.shell
             .ask(move |core, now| {
@@ -445,7 +523,11 @@ impl Engine {
             .await
     }
 
-    /// The device moved to another network.
+    /// The device moved to another network: the connection goes on from there, and an attempt that
+    /// waits is made at once.
+    ///
+    /// # Errors
+    /// Only [`crate::Code::Closed`].
     pub async fn network_changed(&self) -> Result<(), Error> {
         self.shell
             .ask(|core, now| {
@@ -455,15 +537,23 @@ impl Engine {
             .await
     }
 
-    /// A new token, checked by the server if there is a connection.
+    /// A new token, checked by the server if there is a connection; otherwise it is kept for the
+    /// next.
     ///
     /// # Errors
-    /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on counting.
+    /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on
+    /// counting. [`crate::Code::ConnectionLost`] if the server did not say; the new one is then shown
+    /// to it again.
     pub async fn renew_token(&self, token: String) -> Result<(), Error> {
         self.shell.renew_token(token).await
     }
 
-    /// Takes the payload of a push. The same invitation by connection does not ring again.
+    /// Takes the payload of a push: the JSON text that the server put into it, at most 8 KiB. The
+    /// same invitation by connection does not ring again.
+    ///
+    /// # Errors
+    /// [`crate::Code::InvalidParameter`] for what is no such payload or another user's; what keeps it
+    /// from the disk.
     pub async fn handle_push(&self, payload: String) -> Result<PushTaken, Error> {
         self.shell
             .ask(move |core, now| core.handle_push(now, &payload))
@@ -471,25 +561,40 @@ impl Engine {
     }
 
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
-    /// closed. Until [`Self::resume`] every command is refused with [`crate::Code::Closed`].
+    /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
+    /// is how long it may take, 5 s unless given.
+    ///
+    /// # Errors
+    /// What could not be written; the file is closed nevertheless.
     pub async fn pause(&self, deadline: Option<Duration>) -> Result<(), Error> {
         let paused = self.shell.pause(deadline.unwrap_or(PAUSE_DEFAULT)).await;
         self.readers.close();
         paused
     }
 
-    /// The app is awake again.
+    /// The app is awake again: the file is opened and a connection is made. Also logs in again after
+    /// a logout or after having been kicked out.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
     pub async fn resume(&self) -> Result<(), Error> {
         self.shell.resume().await
     }
 
-    /// The user logs out on this device. Waits until the server knows, at most 5 s.
+    /// The user logs out on this device. Waits until the server knows, at most 5 s; then, and
+    /// without a connection, it holds for this device alone. [`Self::resume`] logs in again.
+    ///
+    /// # Errors
+    /// Only [`crate::Code::Closed`].
     pub async fn logout(&self) -> Result<(), Error> {
         self.shell.logout().await
     }
 
     /// The app goes away, which is not a logout: all is written, the connection is closed in good
     /// order.
+    ///
+    /// # Errors
+    /// What could not be written; the file is closed nevertheless.
     pub async fn close(&self) -> Result<(), Error> {
         // Before, too: SQLite removes the -wal file with the last connection, if that one may write.
         self.readers.close();

@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -54,7 +53,6 @@ pub(super) struct Shell {
 
 struct LastHandle {
     inputs: SyncSender<Input>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for LastHandle {
@@ -62,12 +60,6 @@ impl Drop for LastHandle {
         let (done, _) = oneshot::channel();
         // A full channel means a busy core; it sees the closed channel when it has caught up.
         let _ = self.inputs.try_send(Input::Stop(done));
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(thread);
     }
 }
 
@@ -139,7 +131,8 @@ impl Shell {
         let link = QuicLink::start(
             link_config,
             Box::new(move |event| {
-                // Blocking holds the server back while the core is busy.
+                // Blocking holds the server back while the core is busy; without a core, nobody is
+                // left to hear.
                 let _ = from_link.send(Input::Link(event));
             }),
         )?;
@@ -163,7 +156,8 @@ impl Shell {
             logging_out: None,
         };
         let events = shared.subscribe();
-        let thread = std::thread::Builder::new()
+        // Not joined by anybody: `close` waits for its work, and a dropped engine for nothing.
+        std::thread::Builder::new()
             .name("offhook-core".into())
             .spawn(move || running.run())
             .map_err(|error| {
@@ -175,7 +169,6 @@ impl Shell {
             })?;
         let last = LastHandle {
             inputs: inputs.clone(),
-            thread: Mutex::new(Some(thread)),
         };
         Ok((
             Self {
@@ -206,6 +199,7 @@ impl Shell {
                 work(core, now());
             }
         });
+        // Without a thread the engine is closed, and there is nothing left to tell.
         let _ = self.inputs.send(Input::Work(work));
     }
 
@@ -380,11 +374,13 @@ impl Running {
                 }
                 Effect::TokenRenewed(result) => {
                     if let Some(done) = self.renewing.take() {
+                        // Whoever asked may have gone; the token counts all the same.
                         let _ = done.send(result);
                     }
                 }
                 Effect::LoggedOut => {
                     if let Some(done) = self.logging_out.take() {
+                        // Whoever asked may have gone; the logout is done all the same.
                         let _ = done.send(Ok(()));
                     }
                 }
@@ -458,6 +454,7 @@ impl Running {
         self.link.command(LinkCommand::Shutdown);
         self.shared.subscribers.close();
         if let Some(done) = done {
+            // A dropped engine waits for no answer.
             let _ = done.send(closed);
         }
     }

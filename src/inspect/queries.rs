@@ -51,7 +51,7 @@ impl Default for Filter {
 }
 
 /// The states of a call that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateFilter {
     /// Calls that go on.
     Started,

@@ -31,36 +31,36 @@ use super::settings::Settings;
 use crate::protocol::{ALPN, FrameBuffer, ToDevice, ToServer, encode};
 
 /// Most connections.
-pub const CONNECTIONS_MAX: usize = 65_536;
+const CONNECTIONS_MAX: usize = 65_536;
 /// Most connections from one address.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 /// While more handshakes than this are under way, a peer has to show that its address is its own.
-pub const RETRY_ABOVE_HANDSHAKES: usize = 256;
+const RETRY_ABOVE_HANDSHAKES: usize = 256;
 /// Most connections that wait for the service to look at them, and the bytes they may bring along:
 /// each, and all together.
-pub const INCOMING_MAX: usize = 1_024;
+const INCOMING_MAX: usize = 1_024;
 /// See [`INCOMING_MAX`].
-pub const INCOMING_BYTES: u64 = 32 * 1024;
+const INCOMING_BYTES: u64 = 32 * 1024;
 /// See [`INCOMING_MAX`].
-pub const INCOMING_BYTES_TOTAL: u64 = 8 * 1024 * 1024;
+const INCOMING_BYTES_TOTAL: u64 = 8 * 1024 * 1024;
 /// Most bytes that a peer may send ahead on its stream; two of the largest frames.
-pub const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
 /// Most bytes that a peer may send ahead on the whole.
-pub const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024;
 /// Most bytes to a peer that are written and not acknowledged.
-pub const SEND_WINDOW_BYTES: u64 = 512 * 1024;
+const SEND_WINDOW_BYTES: u64 = 512 * 1024;
 /// Most bytes of TLS messages that are kept out of order.
-pub const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
+const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
 /// Most TLS sessions that are remembered for resumption.
-pub const TLS_SESSIONS_MAX: usize = 16_384;
+const TLS_SESSIONS_MAX: usize = 16_384;
 /// A handshake, and then the opening of the stream, take no longer.
-pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// The rest of a frame whose beginning has come comes within this time.
-pub const FRAME_WITHIN: Duration = Duration::from_secs(20);
+const FRAME_WITHIN: Duration = Duration::from_secs(20);
 /// What is written is taken by the peer within this time.
-pub const WRITE_WITHIN: Duration = Duration::from_secs(20);
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// A last frame is waited for this long to be acknowledged.
-pub const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Resets to connections of an earlier process go out this far apart at least. A reset is shorter
 /// than what it answers.
 const RESET_EVERY: Duration = Duration::from_millis(1);
@@ -322,6 +322,7 @@ async fn talk(
     if let Some(end) = end
         && service.send(Message::Input(end)).await.is_ok()
     {
+        // A peer that takes longer is cut off by the close that follows.
         let _ = timeout(WRITE_WITHIN + GOODBYE_WITHIN, writing).await;
     }
 }
@@ -433,6 +434,7 @@ async fn write_bytes(send: &mut SendStream, bytes: &[u8]) -> bool {
 /// Ends the stream, and gives its last frame time to arrive.
 async fn finish(mut send: SendStream) {
     if send.finish().is_ok() {
+        // Acknowledged or not, there is nothing more to do for it.
         let _ = timeout(GOODBYE_WITHIN, send.stopped()).await;
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, CallId, Member, Millis, Mode, PushConfig, UserId};
 
 /// The version of the payload's form.
-pub const PAYLOAD_VERSION: u32 = 1;
+const PAYLOAD_VERSION: u32 = 1;
 
 /// What a push is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

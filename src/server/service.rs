@@ -390,6 +390,7 @@ impl CoreThread {
     }
 
     fn drain(&self, within: Duration) {
+        // Connections that take longer are cut off by what comes next.
         let _ = self
             .runtime
             .block_on(async { timeout(within, self.endpoint.wait_idle()).await });

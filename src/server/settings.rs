@@ -37,7 +37,7 @@ const MEMBERS_MAX: RangeInclusive<usize> = 2..=USERS_IN_LIFE_MAX;
 const KEYS: &str = "heartbeat_s, offline_after_s, not_received_check_s, abandoned_after_s, \
                     extended_data_max, devices_max, members_max, users, join, glare";
 
-/// The settings of a server. [`Default`] is what SEMANTICS says; [`Settings::set`] changes one.
+/// The settings of a server. [`Default`] is what `docs/semantics.md` says; [`Settings::set`] changes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How often a device is to be heard while an answer is awaited, in seconds.

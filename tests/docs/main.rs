@@ -43,13 +43,11 @@ fn bounds() -> Vec<(String, PathBuf)> {
 
 /// Bounds that concern nobody outside the file that has them.
 const INNER: &[&str] = &[
-    "ADDRESS_MAX",
     "ATTEMPTS_MAX",
     "BLOCKING_CALLS_MAX",
     "BUILD_CHARS_MAX",
     "CONNECTS_MAX",
     "FORGOTTEN_DEVICES_MAX",
-    "HANDSHAKE_TIMEOUTS_MAX",
     "INCOMING_MAX",
     "LAST_PACKET_TURNS_MAX",
     "LOOK_BACK_MAX",

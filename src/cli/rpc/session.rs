@@ -170,11 +170,10 @@ impl Session {
             return Ok(());
         }
         self.position = event.position.unwrap_or(self.position);
-        if let EventKind::CommandSettled(settled) = &event.kind
+        if let (EventKind::CommandSettled(settled), Some(position)) = (&event.kind, event.position)
             && let Some(id) = self.waiting.remove(&settled.op)
         {
             let line = message::reply(&id, verdict(settled));
-            let position = event.position.unwrap_or_default();
             return self.put(Out::Verdict(line, position)).await;
         }
         if let EventKind::ConnectionStateChanged(change) = &event.kind {

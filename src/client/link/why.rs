@@ -40,7 +40,7 @@ pub fn of_handshake(error: &ConnectionError) -> LinkDown {
 }
 
 /// Why a connection ended.
-pub fn of_connection(error: &ConnectionError) -> LinkDown {
+fn of_connection(error: &ConnectionError) -> LinkDown {
     let kind = match error {
         ConnectionError::ApplicationClosed(_) => DownKind::Closed,
         ConnectionError::ConnectionClosed(_)

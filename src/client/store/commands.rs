@@ -1,5 +1,7 @@
 //! The outbox: commands before they are sent, while they are under way, and what became of them.
 
+use std::fmt;
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
@@ -8,7 +10,8 @@ use super::rows::text;
 use crate::call::{CallId, Command, CommandKind, Millis, Op, Outcome};
 use crate::error::{Code, Error};
 
-const COLUMNS: &str =
+/// The columns of `commands`, in the order in which [`read_command`] takes them.
+pub(super) const COMMAND_COLUMNS: &str =
     "n, op, call_id, command, arguments, queued_at_ms, expires_at_ms, number, attempts, last_error";
 
 /// Commands without a verdict, few among all that a file remembers. Left to itself, SQLite would
@@ -109,7 +112,7 @@ impl Tx<'_> {
                 command.op.as_str(),
                 command.call_id.as_str(),
                 command.command.kind().name(),
-                arguments_to_json(&command.command),
+                arguments_to_json(&command.command)?,
                 command.queued_at,
                 command.expires_at,
             ],
@@ -236,9 +239,10 @@ impl Tx<'_> {
             Ok(outcome) => (0, serde_json::to_string(outcome)),
             Err(error) => (error.code.number(), serde_json::to_string(error)),
         };
+        let text = text.map_err(|error| unwritable("verdict", &error))?;
         self.cached(
             "UPDATE commands SET verdict = ?, code = ?, result = ?, settled_at_ms = ? WHERE n = ?",
-            params![Verdict::of(result).word(), code, text.ok(), now, n],
+            params![Verdict::of(result).word(), code, text, now, n],
         )
         .map(drop)
     }
@@ -249,7 +253,8 @@ impl Tx<'_> {
         condition: &str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<StoredCommand>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}");
+        let sql =
+            format!("SELECT {COMMAND_COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}");
         let rows: Vec<Result<StoredCommand, Error>> = self.run(
             self.sql
                 .prepare_cached(&sql)
@@ -284,8 +289,6 @@ pub(super) fn read_command(row: &Row<'_>) -> rusqlite::Result<Result<StoredComma
     }))
 }
 
-pub(super) const COMMAND_COLUMNS: &str = COLUMNS;
-
 /// The variant's name in the serialized form of a command.
 const fn variant(kind: CommandKind) -> &'static str {
     match kind {
@@ -301,12 +304,19 @@ const fn variant(kind: CommandKind) -> &'static str {
 }
 
 /// Only the arguments: which command it is stands in a column of its own.
-fn arguments_to_json(command: &Command) -> String {
-    let inner = match serde_json::to_value(command) {
-        Ok(Value::Object(mut tagged)) => tagged.remove(variant(command.kind())),
-        Ok(_) | Err(_) => None,
-    };
-    inner.unwrap_or_default().to_string()
+fn arguments_to_json(command: &Command) -> Result<String, Error> {
+    let tagged = serde_json::to_value(command).map_err(|error| unwritable("command", &error))?;
+    let inner = tagged.get(variant(command.kind()));
+    inner.map(Value::to_string).ok_or_else(|| {
+        let name = command.kind().name();
+        unwritable("command", &format_args!("{name} has no arguments"))
+    })
+}
+
+/// What has no form in the file is a defect, and must not look as if it were kept.
+fn unwritable(what: &str, why: &dyn fmt::Display) -> Error {
+    let message = format!("a {what} cannot be written into the file: {why}");
+    Error::new(Code::Internal, "commands", message)
 }
 
 fn arguments_from_json(name: &str, text: &str) -> Result<Command, String> {

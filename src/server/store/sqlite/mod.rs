@@ -34,7 +34,7 @@ use crate::protocol::{Capabilities, Cursor};
 /// The name of the database in the server's folder.
 pub const DATABASE_FILE: &str = "server.db";
 /// The name of the file whose lock says which server holds the folder.
-pub const LOCK_FILE: &str = "server.lock";
+const LOCK_FILE: &str = "server.lock";
 
 /// The oldest SQLite that is taken: earlier ones could damage a log that several connections use.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
