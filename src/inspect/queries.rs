@@ -5,7 +5,7 @@ use rusqlite::{Connection, Params, params_from_iter};
 
 use super::database::Database;
 use super::error::{Error, Problem};
-use super::model::{CallPage, Entry, Member, Pending, Story, Timeline};
+use super::model::{Call, CallPage, Entry, Member, Pending, Story, Timeline};
 use super::rows::{
     CALL_COLUMNS, COMMAND_COLUMNS, ENTRY_COLUMNS, Fields, MEMBER_COLUMNS, RING_COLUMNS, call,
     command, details, entry, member, pending_command, ring,
@@ -146,7 +146,7 @@ impl<'a> Snapshot<'a> {
                     call.members.push(member);
                 }
             }
-            call.inviter = inviter(&call.members, &me);
+            call.inviter = inviter(&call, &me);
             calls.push(call);
         }
         let next_flag = if more { last } else { 0 };
@@ -167,7 +167,7 @@ impl<'a> Snapshot<'a> {
             Some((mut call, mut details)) => {
                 let members = self.members(details.sort_key, details.sort_key)?;
                 call.members = members.into_iter().map(|(_, member)| member).collect();
-                call.inviter = inviter(&call.members, &self.me()?);
+                call.inviter = inviter(&call, &self.me()?);
                 details.rings = self.rows(
                     ("rings", RING_COLUMNS),
                     "WHERE call_id = ? ORDER BY invitation",
@@ -344,10 +344,9 @@ fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
     (conditions.join(" AND "), values)
 }
 
-fn inviter(members: &[Member], me: &str) -> String {
-    members
-        .iter()
-        .find(|member| member.user_id == me)
-        .and_then(|member| member.inviter.clone())
-        .unwrap_or_default()
+/// Who invited this database's user; whom nobody did, the caller, as the app's list has it.
+fn inviter(call: &Call, me: &str) -> String {
+    let me = call.members.iter().find(|member| member.user_id == me);
+    me.and_then(|member| member.inviter.clone())
+        .unwrap_or_else(|| call.caller.clone())
 }
