@@ -53,12 +53,14 @@ pub(super) struct Shell {
 
 struct LastHandle {
     inputs: SyncSender<Input>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for LastHandle {
     fn drop(&mut self) {
         let (done, _) = oneshot::channel();
-        // A full channel means a busy core; it sees the closed channel when it has caught up.
+        self.shared.abandoned.store(true, Ordering::Release);
+        // A full channel means a busy core; it sees the mark when it has caught up.
         let _ = self.inputs.try_send(Input::Stop(done));
     }
 }
@@ -67,6 +69,8 @@ impl Drop for LastHandle {
 pub(super) struct Shared {
     subscribers: Subscribers,
     open: AtomicBool,
+    /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
+    abandoned: AtomicBool,
     database: PathBuf,
 }
 
@@ -137,6 +141,7 @@ impl Shell {
         let shared = Arc::new(Shared {
             subscribers: Subscribers::default(),
             open: AtomicBool::new(true),
+            abandoned: AtomicBool::new(false),
             database: config.database.clone(),
         });
         let running = Running {
@@ -166,6 +171,7 @@ impl Shell {
             })?;
         let last = LastHandle {
             inputs: inputs.clone(),
+            shared: Arc::clone(&shared),
         };
         Ok((
             Self {
@@ -272,6 +278,9 @@ impl Running {
         loop {
             let mut next = match self.next_input(self.patience()) {
                 Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) if self.shared.abandoned.load(Ordering::Acquire) => {
+                    return self.stop(None);
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(None),
             };
