@@ -36,6 +36,8 @@ const INPUTS_AT_ONCE: usize = 64;
 /// A waiting caller of a command.
 pub(super) type Waiter = oneshot::Sender<Result<Outcome, Error>>;
 type Work = Box<dyn FnOnce(&mut Running) + Send>;
+/// Tells a caller that what they asked for is done.
+type Done = oneshot::Sender<Result<(), Error>>;
 
 enum Input {
     Work(Work),
@@ -53,12 +55,14 @@ pub(super) struct Shell {
 
 struct LastHandle {
     inputs: SyncSender<Input>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for LastHandle {
     fn drop(&mut self) {
         let (done, _) = oneshot::channel();
-        // A full channel means a busy core; it sees the closed channel when it has caught up.
+        self.shared.abandoned.store(true, Ordering::Release);
+        // A full channel means a busy core; it sees the mark when it has caught up.
         let _ = self.inputs.try_send(Input::Stop(done));
     }
 }
@@ -67,6 +71,8 @@ impl Drop for LastHandle {
 pub(super) struct Shared {
     subscribers: Subscribers,
     open: AtomicBool,
+    /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
+    abandoned: AtomicBool,
     database: PathBuf,
 }
 
@@ -116,8 +122,9 @@ struct Running {
     link: QuicLink,
     shared: Arc<Shared>,
     waiters: BTreeMap<Op, Waiter>,
-    renewing: Option<oneshot::Sender<Result<(), Error>>>,
-    logging_out: Option<oneshot::Sender<Result<(), Error>>>,
+    /// Who waits for their token to be taken, in the order in which they were given.
+    renewing: VecDeque<Done>,
+    logging_out: Vec<Done>,
 }
 
 impl Shell {
@@ -139,6 +146,7 @@ impl Shell {
         let shared = Arc::new(Shared {
             subscribers: Subscribers::default(),
             open: AtomicBool::new(true),
+            abandoned: AtomicBool::new(false),
             database: config.database.clone(),
         });
         let running = Running {
@@ -152,8 +160,8 @@ impl Shell {
             link,
             shared: shared.clone(),
             waiters: BTreeMap::new(),
-            renewing: None,
-            logging_out: None,
+            renewing: VecDeque::new(),
+            logging_out: Vec::new(),
         };
         let events = shared.subscribe();
         // Not joined by anybody: `close` waits for its work, and a dropped engine for nothing.
@@ -169,6 +177,7 @@ impl Shell {
             })?;
         let last = LastHandle {
             inputs: inputs.clone(),
+            shared: Arc::clone(&shared),
         };
         Ok((
             Self {
@@ -216,7 +225,7 @@ impl Shell {
         self.run(move |running| {
             let core = running.core.as_mut().ok_or_else(closed)?;
             core.renew_token(now(), token);
-            running.renewing = Some(done);
+            running.renewing.push_back(done);
             Ok(())
         })
         .await?;
@@ -228,7 +237,7 @@ impl Shell {
         self.run(move |running| {
             let core = running.core.as_mut().ok_or_else(closed)?;
             core.logout(now());
-            running.logging_out = Some(done);
+            running.logging_out.push(done);
             Ok(())
         })
         .await?;
@@ -275,6 +284,9 @@ impl Running {
         loop {
             let mut next = match self.next_input(self.patience()) {
                 Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) if self.shared.abandoned.load(Ordering::Acquire) => {
+                    return self.stop(None);
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(None),
             };
@@ -373,13 +385,13 @@ impl Running {
                     });
                 }
                 Effect::TokenRenewed(result) => {
-                    if let Some(done) = self.renewing.take() {
+                    if let Some(done) = self.renewing.pop_front() {
                         // Whoever asked may have gone; the token counts all the same.
                         let _ = done.send(result);
                     }
                 }
                 Effect::LoggedOut => {
-                    if let Some(done) = self.logging_out.take() {
+                    for done in self.logging_out.drain(..) {
                         // Whoever asked may have gone; the logout is done all the same.
                         let _ = done.send(Ok(()));
                     }

@@ -55,7 +55,8 @@ const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
 const TLS_SESSIONS_MAX: usize = 16_384;
 /// A handshake, and then the opening of the stream, take no longer.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// The rest of a frame whose beginning has come comes within this time.
+/// Of a frame whose beginning has come, more comes within this time. That it comes to an end is the
+/// core's to see, which hears whole frames only and closes who is silent.
 const FRAME_WITHIN: Duration = Duration::from_secs(20);
 /// What is written is taken by the peer within this time.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);

@@ -382,6 +382,31 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
+async fn the_database_of_another_program_is_left_alone() {
+    let world = World::new();
+    let [alice] = world.devices(["alice"]).await;
+    let mut config = alice.closed().await;
+    config.database = world.path("notes.db");
+    let notes = rusqlite::Connection::open(&config.database).unwrap();
+    notes.execute_batch("CREATE TABLE notes (text)").unwrap();
+    drop(notes);
+    let servers_own = Config {
+        database: world.data().join("server.db"),
+        ..config.clone()
+    };
+    for config in [config, servers_own] {
+        let before = std::fs::read(&config.database).unwrap();
+        let error = refused(
+            Engine::open(config.clone()).map(drop),
+            Code::Corrupt,
+            "foreign",
+        );
+        assert!(names(&error, &config.database), "{error}");
+        assert_eq!(std::fs::read(&config.database).unwrap(), before);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("it.db");

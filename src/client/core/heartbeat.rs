@@ -14,7 +14,7 @@ const HEARTBEAT_IDLE_MS: i64 = 25_000;
 /// How often it is heard while something is, unless the server says otherwise.
 const HEARTBEAT_MS_DEFAULT: i64 = 10_000;
 /// However often the server wants to hear the device.
-const HEARTBEAT_MS_MIN: i64 = 1_000;
+const HEARTBEAT_MS_MIN: i64 = 250;
 /// How often the file notes when the server was heard: a device that only lies there does not
 /// write with every heartbeat.
 const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;

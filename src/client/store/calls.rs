@@ -8,7 +8,7 @@ use crate::call::{Call, CallId, DeviceId, Member, Millis, Shown, UserId};
 use crate::error::{Code, Error};
 
 /// Bits of a sort key that tell calls of one millisecond apart.
-const SORT_KEY_BITS: u32 = 11;
+pub(super) const SORT_KEY_BITS: u32 = 11;
 /// How many milliseconds a sort key may be moved on when all places of one are taken.
 const SORT_KEY_MILLISECONDS_MAX: i64 = 1_000;
 

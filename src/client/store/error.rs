@@ -16,6 +16,11 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Error {
             "diskFull",
             format!("the disk of {file} is full; nothing was lost, free some space and try again"),
         ),
+        Some(ErrorCode::SystemIoFailure) => Error::new(
+            Code::ReadOnly,
+            "io",
+            format!("the disk of {file} failed: {error}; see to the disk and try again"),
+        ),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::new(
             Code::ReadOnly,
             "readOnly",

@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::BUSY_TIMEOUT;
 use super::error::failure;
 use crate::error::{Code, Error};
 
@@ -15,7 +17,19 @@ const STEPS: &[&str] = &[include_str!("../../../schema/client/0001_initial.sql")
 /// The version of the schema that this build writes.
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
 
-pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+/// What marks a file as this engine's: the letters "Ohk1".
+const APPLICATION_ID: i64 = 0x4f68_6b31;
+
+/// Refuses a file of a newer version, and one that is another program's, before anything is
+/// written to it.
+pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), Error> {
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| {
+            // A file that is refused keeps even its write-ahead log.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        })
+        .map_err(|error| failure(path, &error))?;
     let version = version(connection, path)?;
     if version > SCHEMA_VERSION {
         return Err(Error::new(
@@ -27,6 +41,33 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
             ),
         ));
     }
+    let marks: (i64, bool) = connection
+        .query_row(
+            "SELECT (SELECT application_id FROM pragma_application_id),
+                    EXISTS (SELECT 1 FROM sqlite_schema)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(|error| failure(path, &error))?;
+    match marks {
+        (APPLICATION_ID, _) | (0, false) => connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map(drop)
+            .map_err(|error| failure(path, &error)),
+        (_, _) => Err(Error::new(
+            Code::Corrupt,
+            "foreign",
+            format!(
+                "{} is the database of another program; name another file",
+                path.display()
+            ),
+        )),
+    }
+}
+
+/// Leads the file to this build's version.
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let version = version(connection, path)?;
     for (to, step) in (1..).zip(STEPS) {
         if to > version {
             apply(connection, step, to).map_err(|error| failure(path, &error))?;
@@ -45,5 +86,6 @@ fn apply(connection: &mut Connection, step: &str, to: u32) -> rusqlite::Result<(
     let sql = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     sql.execute_batch(step)?;
     sql.pragma_update(None, "user_version", to)?;
+    sql.pragma_update(None, "application_id", APPLICATION_ID)?;
     sql.commit()
 }

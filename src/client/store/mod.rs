@@ -80,6 +80,7 @@ impl Store {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(|error| open_failure(path, &error))?;
+        migrate::refuse_foreign(&connection, path)?;
         prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
         migrate::run(&mut connection, path)?;
         let mut store = Self {

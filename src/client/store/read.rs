@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde_json::{Value, json};
 
 use super::BUSY_TIMEOUT;
+use super::calls::SORT_KEY_BITS;
 use super::commands::{COMMAND_COLUMNS, StoredCommand, read_command};
 use super::error::{failure, open_failure};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
@@ -30,7 +31,15 @@ const READERS_KEPT: usize = 2;
 pub struct Readers {
     path: PathBuf,
     user: UserId,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
+}
+
+/// Connections that nobody reads with.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// Counts how often they were closed: one that was in use meanwhile is not kept.
+    closed: u64,
 }
 
 /// Which calls a page has.
@@ -148,10 +157,9 @@ impl Readers {
 
     /// Closes the connections that are not in use.
     pub fn close(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.clear();
+        idle.closed += 1;
     }
 
     /// A page of calls before `next_flag` (0: from the newest), by two range scans whose cost does
@@ -278,19 +286,18 @@ impl Readers {
 
     /// Reads in one snapshot.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let (idle, closed) = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            (idle.connections.pop(), idle.closed)
+        };
         let connection = match idle {
             Some(connection) => connection,
             None => open(&self.path).map_err(|error| open_failure(&self.path, &error))?,
         };
         let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < READERS_KEPT {
-            idle.push(connection);
+        if idle.closed == closed && idle.connections.len() < READERS_KEPT {
+            idle.connections.push(connection);
         }
         Ok(value)
     }
@@ -352,7 +359,11 @@ fn call_rows(
         values.push(Box::new(user.as_str().to_owned()));
     }
     if let Some(since) = filter.since {
-        conditions.push_str(" AND create_time_ms >= ?");
+        // Calls stand in the order of their creation, so the range ends there.
+        conditions.push_str(" AND sort_key >= ? AND create_time_ms >= ?");
+        values.push(Box::new(
+            since.clamp(0, Millis::MAX >> SORT_KEY_BITS) << SORT_KEY_BITS,
+        ));
         values.push(Box::new(since));
     }
     values.push(Box::new(limit));
