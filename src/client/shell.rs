@@ -54,13 +54,16 @@ pub(super) struct Shell {
 
 struct LastHandle {
     inputs: SyncSender<Input>,
+    shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for LastHandle {
     fn drop(&mut self) {
+        // A full channel means a busy core, which looks here after each input. The channel never
+        // closes by itself: the link holds an end of it.
+        self.shared.left.store(true, Ordering::Release);
         let (done, _) = oneshot::channel();
-        // A full channel means a busy core; it sees the closed channel when it has caught up.
         let _ = self.inputs.try_send(Input::Stop(done));
         let thread = self
             .thread
@@ -75,6 +78,8 @@ impl Drop for LastHandle {
 pub(super) struct Shared {
     subscribers: Subscribers,
     open: AtomicBool,
+    /// The last handle is gone.
+    left: AtomicBool,
     database: PathBuf,
 }
 
@@ -153,6 +158,7 @@ impl Shell {
         let shared = Arc::new(Shared {
             subscribers: Subscribers::default(),
             open: AtomicBool::new(true),
+            left: AtomicBool::new(false),
             database: config.database.clone(),
         });
         let running = Running {
@@ -182,6 +188,7 @@ impl Shell {
             })?;
         let last = LastHandle {
             inputs: inputs.clone(),
+            shared: shared.clone(),
             thread: Mutex::new(Some(thread)),
         };
         Ok((
@@ -307,6 +314,9 @@ impl Running {
                     None => break,
                 }
                 self.carry_out();
+                if self.shared.left.load(Ordering::Acquire) {
+                    return self.stop(None);
+                }
                 next = self.next_input(Duration::ZERO).ok();
             }
             self.postponed.extend(next);
