@@ -1,5 +1,6 @@
 //! What an engine is told when it is opened.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::roots::Roots;
 
 /// What an engine is told when it is opened. [`Config::new`] has the three things that have no
 /// default; all else can be set on the value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// The server, as `host:port`.
     pub server: String,
@@ -25,6 +26,33 @@ pub struct Config {
     pub wait: Duration,
     /// The name of the app's build, for the server's log.
     pub build: String,
+}
+
+/// Says whether there is a token and nothing of it: it is often what a log shows of an app.
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            server,
+            server_name,
+            roots,
+            user,
+            token,
+            database,
+            wait,
+            build,
+        } = self;
+        formatter
+            .debug_struct("Config")
+            .field("server", server)
+            .field("server_name", server_name)
+            .field("roots", roots)
+            .field("user", user)
+            .field("token", &token.as_ref().map(|_| "…"))
+            .field("database", database)
+            .field("wait", wait)
+            .field("build", build)
+            .finish()
+    }
 }
 
 impl Config {

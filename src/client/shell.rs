@@ -60,9 +60,9 @@ struct LastHandle {
 
 impl Drop for LastHandle {
     fn drop(&mut self) {
-        let (done, _) = oneshot::channel();
         self.shared.abandoned.store(true, Ordering::Release);
-        // A full channel means a busy core; it sees the mark when it has caught up.
+        let (done, _) = oneshot::channel();
+        // A full channel means a busy core, which sees the mark after its next input.
         let _ = self.inputs.try_send(Input::Stop(done));
     }
 }
@@ -298,6 +298,9 @@ impl Running {
                     None => break,
                 }
                 self.carry_out();
+                if self.shared.abandoned.load(Ordering::Acquire) {
+                    return self.stop(None);
+                }
                 next = self.next_input(Duration::ZERO).ok();
             }
             self.postponed.extend(next);

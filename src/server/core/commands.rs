@@ -158,7 +158,7 @@ impl State {
         };
         let result = self.judge(work, &actor, frame)?;
         tracing::debug!(
-            user = %actor.user, device = %actor.device, number = frame.number, call = %frame.call,
+            user = %actor.user, device = %actor.device, number = frame.number, call = ?frame.call,
             command = frame.command.kind().name(),
             refused = result.as_ref().err().map(|error| error.code.number()),
             "decided"
