@@ -16,6 +16,9 @@ use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, CommandFrame, Retry, ToServer, Ver
 /// How long an invite or join waits for a connection unless it is set otherwise, in seconds: no
 /// call starts and no microphone opens an hour late.
 pub const WAIT_S_DEFAULT: u32 = 30;
+/// What is sent at once is still good for this long, in seconds, however short it may wait: it has
+/// to get there, and the server's clock is only estimated.
+const ON_ITS_WAY_S: u32 = 5;
 /// Most commands without a verdict in a file.
 const PENDING_MAX: usize = 1_000;
 
@@ -71,6 +74,11 @@ impl Core {
             );
             return Err(Error::new(Code::Expired, "offline", message));
         }
+        let wait_s = if ready {
+            wait_s.max(ON_ITS_WAY_S)
+        } else {
+            wait_s
+        };
         let room = self.session.room_in_flight();
         let actor = Actor {
             user: self.user().clone(),
@@ -105,18 +113,7 @@ impl Core {
 
     /// Sends again what was sent before and has no verdict, from a number on.
     pub(super) fn resend(&mut self, now: Now, from: u64) -> Result<(), Error> {
-        let commands = self.write(now, |work| {
-            let commands: Vec<StoredCommand> = work
-                .tx
-                .unsettled_commands()?
-                .into_iter()
-                .filter(|command| command.number.is_some_and(|number| number >= from))
-                .collect();
-            for command in &commands {
-                work.tx.note_attempt(command.n)?;
-            }
-            Ok(commands)
-        })?;
+        let (_, commands) = self.write(now, |work| work.unsettled_from(from))?;
         for command in commands {
             self.send(frame_of(command));
         }
@@ -140,9 +137,12 @@ impl Core {
         } = verdict;
         // A verdict of catching up tells of a record that is old news by now.
         let live = self.held.is_none();
-        let settled = self.write(now, |work| {
+        let ready = self.session.is_ready();
+        // The place of this one is free with it.
+        let room = self.session.room_in_flight() + 1;
+        let sent = self.write(now, |work| {
             let Some(command) = work.tx.command_of_number(number)? else {
-                return Ok(false);
+                return Ok(None);
             };
             if command.op != op {
                 return Err(defect(
@@ -157,13 +157,17 @@ impl Core {
             if let Some(call) = &call {
                 work.take_record(call, live)?;
             }
-            work.rings_run_out()?;
-            Ok(true)
+            if !ready {
+                work.rings_run_out()?;
+                return Ok(Some(Vec::new()));
+            }
+            work.expire_commands()?;
+            work.number_unsent(room).map(Some)
         })?;
-        if settled {
+        if let Some(sent) = sent {
             self.session.count_settled();
-            self.acknowledge_verdicts(now)?;
-            self.pump(now)?;
+            self.acknowledge_verdicts(now);
+            self.send_commands(sent);
         }
         Ok(())
     }
@@ -179,6 +183,31 @@ impl Core {
 }
 
 impl Work<'_> {
+    /// What a welcome sets going: what the server has not decided is sent again, and after it what
+    /// was never sent. How many are under way then, and what to send.
+    pub(super) fn commands_of_welcome(
+        &mut self,
+        last_number: u64,
+    ) -> Result<(usize, Vec<StoredCommand>), Error> {
+        let (unsettled, mut commands) = self.unsettled_from(last_number.saturating_add(1))?;
+        self.expire_commands()?;
+        let new = self.number_unsent(COMMANDS_IN_FLIGHT_MAX.saturating_sub(unsettled))?;
+        let in_flight = unsettled + new.len();
+        commands.extend(new);
+        Ok((in_flight, commands))
+    }
+
+    /// How many commands are under way, and those of them from a number on, noted as sent again.
+    fn unsettled_from(&mut self, from: u64) -> Result<(usize, Vec<StoredCommand>), Error> {
+        let mut commands = self.tx.unsettled_commands()?;
+        let unsettled = commands.len();
+        commands.retain(|command| command.number.is_some_and(|number| number >= from));
+        for command in &commands {
+            self.tx.note_attempt(command.n)?;
+        }
+        Ok((unsettled, commands))
+    }
+
     /// Puts a command into the outbox. `false` when it has its verdict already: a cancel of an
     /// invite that was never sent.
     fn queue(&mut self, actor: &Actor, mut command: Command, wait_s: u32) -> Result<bool, Error> {
@@ -280,14 +309,28 @@ impl Work<'_> {
     /// Ends commands that were never sent and can mean nothing any more.
     pub(super) fn expire_commands(&mut self) -> Result<(), Error> {
         for command in self.tx.expired_commands(self.now)? {
-            let message = format!(
-                "{} could not be sent before it lost its meaning",
-                command.command.kind().name()
-            );
-            self.settle(&command, Err(Error::new(Code::Expired, "notSent", message)))?;
+            // One that follows another has gone with it.
+            let pending = self.tx.pending_commands_of(&command.call_id)?;
+            if pending.iter().all(|one| one.n != command.n) {
+                continue;
+            }
+            self.expire(&command)?;
+            for later in pending.iter().filter(|later| later.number.is_none()) {
+                if follows(&later.command, &command) {
+                    self.expire(later)?;
+                }
+            }
         }
         // A ring may have been kept going for the sake of an answer that has just expired.
         self.rings_run_out()
+    }
+
+    fn expire(&mut self, command: &StoredCommand) -> Result<(), Error> {
+        let message = format!(
+            "{} could not be sent before it lost its meaning",
+            command.command.kind().name()
+        );
+        self.settle(command, Err(Error::new(Code::Expired, "notSent", message)))
     }
 
     /// Writes a verdict, and tells it.
@@ -307,7 +350,7 @@ impl Work<'_> {
     }
 }
 
-fn frame_of(command: StoredCommand) -> ToServer {
+pub(super) fn frame_of(command: StoredCommand) -> ToServer {
     ToServer::Command(Box::new(CommandFrame {
         number: command.number.unwrap_or_default(),
         op: command.op,
@@ -426,6 +469,22 @@ fn enters(kind: CommandKind) -> bool {
     }
 }
 
+/// Whether a command means something only if an earlier one was done: all about a call that was to
+/// be made by it, and what leaves a stay that was to begin with it.
+fn follows(later: &Command, earlier: &StoredCommand) -> bool {
+    match later {
+        Command::Quit { under, .. } | Command::End { under, .. } => {
+            under == &Under::Primary(earlier.op.clone())
+        }
+        Command::Invite { .. } => false,
+        Command::Cancel { .. }
+        | Command::Accept { .. }
+        | Command::Reject { .. }
+        | Command::CallingInvite { .. }
+        | Command::Join { .. } => earlier.command.kind() == CommandKind::Invite,
+    }
+}
+
 /// After when a command can mean nothing any more, on the server's clock; 0 is never.
 fn expiry(
     command: &Command,
@@ -442,7 +501,10 @@ fn expiry(
             let timeout_s = timeout_s.or(call.map(|call| call.timeout_s));
             seconds(wait_s.min(timeout_s.unwrap_or(TIMEOUT_S_DEFAULT)))
         }
-        Command::Join { .. } => seconds(wait_s),
+        Command::Join { .. } => {
+            let timeout_s = call.map_or(wait_s, |call| call.timeout_s);
+            seconds(wait_s.min(timeout_s))
+        }
         Command::Accept { .. } | Command::Reject { .. } => {
             let me = call.and_then(|call| call.member(user));
             let ringing = me.filter(|me| me.state.is_pending());

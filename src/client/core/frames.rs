@@ -1,5 +1,6 @@
 //! What the server says: taken in, written, acted upon.
 
+use super::commands::frame_of;
 use super::session::Phase;
 use super::{Core, Effect, defect};
 use crate::call::DeviceId;
@@ -13,6 +14,7 @@ const BACKOFF_REFUSED_MS: i64 = 60_000;
 
 impl Core {
     pub(super) fn handle_frame(&mut self, now: Now, frame: ToDevice) -> Result<(), Error> {
+        self.check_turn(&frame)?;
         match frame {
             ToDevice::Welcome(welcome) => self.handle_welcome(now, &welcome),
             ToDevice::Refused(refused) => self.handle_refused(now, refused.error),
@@ -31,7 +33,7 @@ impl Core {
                 Ok(())
             }
             ToDevice::Renewed(renewed) => {
-                self.effects.push_back(Effect::TokenRenewed(renewed.result));
+                self.handle_renewed(renewed.result);
                 Ok(())
             }
             ToDevice::Goodbye(goodbye) => {
@@ -45,6 +47,43 @@ impl Core {
         }
     }
 
+    /// One welcome answers the hello; what belongs to a session comes after it.
+    fn check_turn(&self, frame: &ToDevice) -> Result<(), Error> {
+        let greeting = match self.session.phase {
+            Phase::Greeting { .. } => true,
+            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Online { .. } => false,
+        };
+        let online = self.session.is_online();
+        let (in_turn, name) = match frame {
+            ToDevice::Welcome(_) => (greeting, "welcome"),
+            ToDevice::Verdict(_) => (online, "verdict"),
+            ToDevice::Retry(_) => (online, "retry"),
+            ToDevice::Feed(_) => (online, "feed"),
+            ToDevice::Pong(_) => (online, "pong"),
+            ToDevice::Renewed(_) => (online, "renewed"),
+            ToDevice::Refused(_)
+            | ToDevice::TokenNotice(_)
+            | ToDevice::Goodbye(_)
+            | ToDevice::LoggedOut => return Ok(()),
+        };
+        if in_turn {
+            return Ok(());
+        }
+        let message = format!("the server sent a {name} out of turn");
+        Err(defect(name, message))
+    }
+
+    fn handle_renewed(&mut self, result: Result<(), Error>) {
+        self.session.renewing = false;
+        if result.is_ok() {
+            self.session.shown_token.clone_from(&self.settings.token);
+        } else {
+            // The one that the server knows may still be good.
+            self.settings.token.clone_from(&self.session.shown_token);
+        }
+        self.effects.push_back(Effect::TokenRenewed(result));
+    }
+
     fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
         self.clock.sample(Exchange {
             sent_mono_ms: welcome.hello_sent_at,
@@ -55,25 +94,26 @@ impl Core {
         let offset = self.clock.wall_offset(now);
         self.session.epoch = welcome.epoch;
         self.session.limits = Some(welcome.limits);
-        self.session.failures = 0;
         self.session.handshake_timeouts = 0;
-        self.session.line_held = None;
         self.session.unacknowledged = 0;
-        self.session.ping_sent = None;
-        let unsettled = self.write(now, |work| {
+        // From here on until the first step is on disk, nothing of it is heard.
+        self.held = Some(Vec::new());
+        let (in_flight, commands) = self.write(now, |work| {
             work.tx.set_welcome_token(&welcome.welcome_token)?;
             work.tx.set_heard(work.now)?;
             if let Some(offset) = offset {
                 work.tx.set_clock_offset(offset)?;
             }
-            Ok(work.tx.unsettled_commands()?.len())
+            if !welcome.cursor_valid {
+                work.tx.doubt_started(welcome.epoch)?;
+            }
+            work.commands_of_welcome(welcome.last_number)
         })?;
-        self.session.in_flight = unsettled;
+        self.session.in_flight = in_flight;
         self.session.heard_noted = now.mono_ms;
         self.session.phase = Phase::Online {
             open_done: false,
             history_done: false,
-            cursor_valid: welcome.cursor_valid,
         };
         self.session.was_connected = true;
         self.change(
@@ -82,10 +122,9 @@ impl Core {
             ConnectionCause::Success,
             "",
         );
-        // From here on until the first step is on disk, nothing of it is heard.
-        self.held = Some(Vec::new());
-        self.resend(now, welcome.last_number + 1)?;
-        self.pump(now)?;
+        for command in commands {
+            self.send(frame_of(command));
+        }
         self.send_seen()?;
         self.say_logout();
         Ok(())
@@ -94,8 +133,7 @@ impl Core {
     fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let why = error.to_string();
         if [Code::TokenExpired, Code::TokenInvalid].contains(&error.code) {
-            self.session.error = Some(why.clone());
-            self.go_off(now, ConnectionCause::TokenExpired, &why);
+            self.want_token(now, &why);
             return Ok(());
         }
         if error.code == Code::Dropped {
@@ -103,6 +141,10 @@ impl Core {
         }
         self.write(now, |work| work.tx.note_error(&why))?;
         self.close_link();
+        if error.retryable() {
+            self.wait_a_while(now, &why);
+            return Ok(());
+        }
         let until = now.mono_ms + BACKOFF_REFUSED_MS;
         self.wait(now, until, ConnectionCause::LoginInterrupted, &why);
         Ok(())
@@ -134,7 +176,6 @@ impl Core {
         let Phase::Online {
             open_done,
             history_done,
-            cursor_valid,
         } = self.session.phase
         else {
             return Err(defect("feed", "a feed before the welcome"));
@@ -144,25 +185,28 @@ impl Core {
             Lane::History => (false, false, feed.last),
             Lane::Live => (true, false, false),
         };
+        // What is open is sent out of order, so it says nothing of how far the device is.
+        let cursor = feed.cursor.filter(|_| feed.lane != Lane::Open);
         let epoch = self.session.epoch;
         self.write(now, |work| {
             for call in &feed.calls {
                 work.take_record(call, live)?;
             }
-            if !cursor_valid && (open_ends || history_ends) {
+            if open_ends || history_ends {
                 work.forget_unknown(open_ends)?;
             }
-            if let Some(Cursor { seq, .. }) = feed.cursor {
-                work.tx.set_cursor(Cursor { epoch, seq })?;
+            match cursor {
+                Some(Cursor { seq, .. }) => work.tx.advance(Cursor { epoch, seq }, work.now),
+                None => Ok(()),
             }
-            work.tx.set_heard(work.now)
         })?;
         self.session.phase = Phase::Online {
             open_done: open_done || open_ends,
             history_done: history_done || history_ends,
-            cursor_valid,
         };
         if open_ends {
+            // Only now is it shown that this server and this file get on.
+            self.session.failures = 0;
             self.release_held();
         }
         Ok(())
@@ -174,7 +218,7 @@ impl Core {
                 self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);
             }
             ClosingReason::TokenExpired => {
-                self.go_off(now, ConnectionCause::TokenExpired, &goodbye.message);
+                self.want_token(now, &goodbye.message);
             }
             ClosingReason::Replaced | ClosingReason::ShuttingDown | ClosingReason::Violation => {
                 self.drop_link(now, &goodbye.message);

@@ -13,6 +13,8 @@ pub(super) const PONG_TIMEOUT_MS: i64 = 10_000;
 const HEARTBEAT_IDLE_MS: i64 = 25_000;
 /// How often it is heard while something is, unless the server says otherwise.
 const HEARTBEAT_MS_DEFAULT: i64 = 10_000;
+/// However often the server wants to hear the device.
+const HEARTBEAT_MS_MIN: i64 = 1_000;
 /// How often the file notes when the server was heard: a device that only lies there does not
 /// write with every heartbeat.
 const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;
@@ -30,6 +32,7 @@ impl Core {
             .limits
             .map(|limits| i64::from(limits.heartbeat_s) * 1_000);
         told.unwrap_or(HEARTBEAT_MS_DEFAULT)
+            .clamp(HEARTBEAT_MS_MIN, HEARTBEAT_IDLE_MS)
     }
 
     pub(super) fn keep_alive(&mut self, now: Now) {
@@ -74,11 +77,10 @@ impl Core {
     }
 
     /// Tells the server now and then which verdicts it may forget.
-    pub(super) fn acknowledge_verdicts(&mut self, now: Now) -> Result<(), Error> {
+    pub(super) fn acknowledge_verdicts(&mut self, now: Now) {
         if self.session.unacknowledged >= VERDICTS_UNACKNOWLEDGED_MAX {
             self.acknowledge_now(now);
         }
-        Ok(())
     }
 
     pub(super) fn acknowledge_now(&mut self, now: Now) {

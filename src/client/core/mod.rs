@@ -17,6 +17,8 @@ mod heartbeat;
 mod push;
 mod records;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -31,6 +33,9 @@ use super::store::{Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
+
+/// The pause before something due is tried again that could not be written.
+const FILE_RETRY_MS: i64 = 1_000;
 
 /// Randomness, given from outside.
 pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
@@ -92,6 +97,8 @@ pub struct Core {
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
     held: Option<Vec<Effect>>,
+    /// What is due in the file could not be written; it is tried again then.
+    file_held_until: Option<i64>,
     /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
     taken: Vec<u64>,
 }
@@ -121,6 +128,7 @@ impl Core {
             due: Due::default(),
             effects: VecDeque::new(),
             held: None,
+            file_held_until: None,
             taken: Vec::new(),
         };
         core.due = core.store.transact(Due::read)?;
@@ -154,7 +162,10 @@ impl Core {
 
     /// When [`Self::handle_timeout`] is to be called at the latest, on the clock of `Now::mono_ms`.
     pub fn poll_timeout(&self, now: Now) -> Option<i64> {
-        let until = |due: Millis| now.mono_ms + (due - self.server_now(now)).max(0);
+        let until = |due: Millis| {
+            let at = now.mono_ms + (due - self.server_now(now)).max(0);
+            at.max(self.file_held_until.unwrap_or(at))
+        };
         let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .min()
@@ -162,14 +173,29 @@ impl Core {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
+        // A disk that is full must not cost the connection, too.
+        let file = self.file_timeout(now);
+        self.session_timeout(now).and(file)
+    }
+
+    fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
+        if self
+            .file_held_until
+            .is_some_and(|until| now.mono_ms < until)
+        {
+            return Ok(());
+        }
         let server_now = self.server_now(now);
-        if self.due.ring.is_some_and(|due| due <= server_now) {
-            self.write(now, |work| work.rings_run_out())?;
-        }
-        if self.due.expiry.is_some_and(|due| due <= server_now) {
-            self.write(now, |work| work.expire_commands())?;
-        }
-        self.session_timeout(now)
+        let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= server_now);
+        let done = if is_due(self.due.expiry) {
+            self.write(now, |work| work.expire_commands())
+        } else if is_due(self.due.ring) {
+            self.write(now, |work| work.rings_run_out())
+        } else {
+            return Ok(());
+        };
+        self.file_held_until = done.is_err().then_some(now.mono_ms + FILE_RETRY_MS);
+        done
     }
 
     /// A waiting caller has the verdict at that position: no notification is owed for it.

@@ -41,17 +41,20 @@ impl Work<'_> {
         self.replace_record(Some(stored), &call, false)
     }
 
-    /// What this life of the server has not told of on catching up from nothing, it does not know.
-    /// After the first step that holds for calls open to this device, after the second for all.
+    /// What the server has not told of on catching up from nothing, in however many sessions, it
+    /// does not know. After the first step that holds for calls open to this device, after the
+    /// second for all.
     pub(super) fn forget_unknown(&mut self, only_open: bool) -> Result<(), Error> {
-        let calls = if only_open {
-            self.tx.open_calls(OPEN_CALLS_MAX)?
-        } else {
-            self.tx.started_before_epoch(self.epoch)?
-        };
-        for id in calls {
-            let stored = self.tx.call(&id)?;
-            if let Some(stored) = stored.filter(|stored| stored.epoch != self.epoch) {
+        let doubted = self.tx.doubted_calls()?;
+        if doubted.is_empty() {
+            return Ok(());
+        }
+        let open = self.tx.open_calls(OPEN_CALLS_MAX)?;
+        for id in doubted {
+            if only_open && !open.contains(&id) {
+                continue;
+            }
+            if let Some(stored) = self.tx.call(&id)? {
                 self.forget(&stored)?;
             }
         }
@@ -73,9 +76,16 @@ impl Work<'_> {
             now: self.now,
         };
         // A partial record, made by a push, tells nothing about what has changed since.
-        let before = stored
-            .map(|stored| &stored.call)
-            .filter(|call| call.revision > 0);
+        let before = stored.filter(|stored| stored.call.revision > 0);
+        let turned_back;
+        let before = match before {
+            Some(stored) if stored.epoch != self.epoch => {
+                turned_back = before_the_difference(&stored.call, call);
+                Some(&turned_back)
+            }
+            Some(stored) => Some(&stored.call),
+            None => None,
+        };
         let heard = hear(before, call, &viewer);
         self.tx.put_call(stored, call, self.epoch)?;
         self.note_changes(stored.map(|stored| &stored.call), call)?;
@@ -176,6 +186,27 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// A server that was restored counts on from an older revision, so that a record of its may say
+/// something else under a number that is known. The record before, with a revision from which on
+/// all that differs is news.
+fn before_the_difference(before: &Call, after: &Call) -> Call {
+    let differs = |member: &&Member| {
+        before.member(&member.user).is_none_or(|known| {
+            (known.state, known.invitation, known.participation)
+                != (member.state, member.invitation, member.participation)
+        })
+    };
+    let first = after
+        .members
+        .iter()
+        .filter(differs)
+        .map(|member| member.state_revision.saturating_sub(1))
+        .min();
+    let mut turned_back = before.clone();
+    turned_back.revision = first.map_or(before.revision, |first| before.revision.min(first));
+    turned_back
 }
 
 /// What closed a ring, in the word of the database: the event that did, or else the own verdict.

@@ -6,7 +6,7 @@ use super::{Core, Effect};
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::protocol::{
     COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew, ToServer,
     VERSION_MAX, VERSION_MIN,
@@ -35,11 +35,7 @@ pub(super) enum Phase {
     /// The hello is sent.
     Greeting { until: i64 },
     /// Welcomed. `open_done`: all that rings or is open has come; `history_done`: all else, too.
-    Online {
-        open_done: bool,
-        history_done: bool,
-        cursor_valid: bool,
-    },
+    Online { open_done: bool, history_done: bool },
 }
 
 /// How the connection is, for a look.
@@ -79,6 +75,10 @@ pub(super) struct Session {
     pub(super) ping_sent: Option<i64>,
     logout_until: Option<i64>,
     pub(super) heard_noted: i64,
+    /// The token that this connection, or the last, was asked for with.
+    pub(super) shown_token: Option<String>,
+    /// A new token is on its way to the server.
+    pub(super) renewing: bool,
 }
 
 impl Session {
@@ -103,6 +103,8 @@ impl Session {
             ping_sent: None,
             logout_until: None,
             heard_noted: 0,
+            shown_token: None,
+            renewing: false,
         }
     }
 
@@ -188,6 +190,7 @@ impl Core {
     /// Begins to connect, and to keep connected.
     pub fn start(&mut self, now: Now) {
         if self.session.phase == Phase::Off {
+            self.session.was_connected = false;
             self.change(
                 now,
                 ConnectionState::Connecting,
@@ -206,10 +209,13 @@ impl Core {
             .push_back(Effect::Link(LinkCommand::SetNetwork(online)));
         if online {
             self.session.failures = 0;
-            if self.session.phase != Phase::Off {
+            // Said once more, it is no reason to give up what there is.
+            if let Phase::Waiting { .. } = self.session.phase {
                 self.connect();
             }
         } else if self.session.phase != Phase::Off {
+            // What is still in the pipe is not listened to.
+            self.session.attempt += 1;
             self.leave_online();
             self.session.phase = Phase::Waiting { until: now.mono_ms };
             let cause = ConnectionCause::LoginInterrupted;
@@ -231,8 +237,12 @@ impl Core {
                     .push_back(Effect::Link(LinkCommand::NetworkChanged));
                 self.ping(now);
             }
+            Phase::Connecting | Phase::Greeting { .. } => {
+                self.effects
+                    .push_back(Effect::Link(LinkCommand::NetworkChanged));
+            }
             Phase::Waiting { .. } if self.session.network => self.connect(),
-            Phase::Off | Phase::Waiting { .. } | Phase::Connecting | Phase::Greeting { .. } => {}
+            Phase::Off | Phase::Waiting { .. } => {}
         }
     }
 
@@ -241,6 +251,7 @@ impl Core {
     pub fn renew_token(&mut self, now: Now, token: String) {
         self.settings.token = Some(token.clone());
         if self.session.is_online() {
+            self.session.renewing = true;
             self.send(ToServer::Renew(Renew { token }));
             return;
         }
@@ -257,6 +268,9 @@ impl Core {
             return;
         }
         self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
+        if let Phase::Waiting { .. } = self.session.phase {
+            self.connect();
+        }
         self.say_logout();
     }
 
@@ -273,6 +287,17 @@ impl Core {
         self.effects.push_back(Effect::LoggedOut);
     }
 
+    /// The server does not take the token; one that came meanwhile is shown at once.
+    pub(super) fn want_token(&mut self, now: Now, why: &str) {
+        self.session.error = Some(why.to_owned());
+        if self.settings.token == self.session.shown_token {
+            self.go_off(now, ConnectionCause::TokenExpired, why);
+        } else {
+            self.close_link();
+            self.wait(now, now.mono_ms, ConnectionCause::LoginInterrupted, why);
+        }
+    }
+
     /// Ends the connection in good order, without a logout: the app goes away.
     pub fn close(&mut self, now: Now) {
         if self.session.phase != Phase::Off {
@@ -285,14 +310,13 @@ impl Core {
     pub fn handle_link(&mut self, now: Now, event: LinkEvent) -> Result<(), Error> {
         let current = self.session.attempt;
         match event {
-            LinkEvent::Up { attempt, .. } if attempt == current => self.greet(now),
+            LinkEvent::Up { attempt, .. } if attempt == current => {
+                let done = self.greet(now);
+                self.or_drop_link(now, done)
+            }
             LinkEvent::Frame { attempt, frame } if attempt == current => {
                 let done = self.handle_frame(now, frame);
-                if let Err(error) = &done {
-                    // What could not be written is not acknowledged, and comes again.
-                    self.drop_link(now, &error.to_string());
-                }
-                done
+                self.or_drop_link(now, done)
             }
             LinkEvent::Down { attempt, why } if attempt == current => {
                 self.link_down(now, &why);
@@ -300,6 +324,14 @@ impl Core {
             }
             LinkEvent::Up { .. } | LinkEvent::Frame { .. } | LinkEvent::Down { .. } => Ok(()),
         }
+    }
+
+    /// What could not be written is not acknowledged, and comes again with another connection.
+    fn or_drop_link(&mut self, now: Now, done: Result<(), Error>) -> Result<(), Error> {
+        if let Err(error) = &done {
+            self.drop_link(now, &error.to_string());
+        }
+        done
     }
 
     pub(super) fn session_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -320,8 +352,8 @@ impl Core {
             && self.session.is_online()
         {
             self.session.line_held = None;
-            self.resend(now, number)?;
-            self.pump(now)?;
+            let done = self.resend(now, number).and_then(|()| self.pump(now));
+            return self.or_drop_link(now, done);
         }
         Ok(())
     }
@@ -357,6 +389,7 @@ impl Core {
             token: self.settings.token.clone(),
             ..hello
         };
+        self.session.shown_token.clone_from(&hello.token);
         self.session.phase = Phase::Greeting {
             until: now.mono_ms + HELLO_TIMEOUT_MS,
         };
@@ -376,13 +409,18 @@ impl Core {
                 message.push_str("; UDP seems to be blocked on this network");
             }
         }
+        self.wait_a_while(now, &message);
+    }
+
+    /// Waits for as long as the failures before demand.
+    pub(super) fn wait_a_while(&mut self, now: Now, why: &str) {
         let cause = if self.session.was_connected {
             ConnectionCause::LoginInterrupted
         } else {
             ConnectionCause::LoginTimeout
         };
         let until = now.mono_ms + self.backoff();
-        self.wait(now, until, cause, &message);
+        self.wait(now, until, cause, why);
     }
 
     /// Full jitter: anything between nothing and a ceiling that doubles.
@@ -395,15 +433,19 @@ impl Core {
 
     pub(super) fn drop_link(&mut self, now: Now, why: &str) {
         self.close_link();
-        let until = now.mono_ms + self.backoff();
-        self.wait(now, until, ConnectionCause::LoginInterrupted, why);
+        self.wait_a_while(now, why);
     }
 
     pub(super) fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
-        self.change(now, ConnectionState::Reconnecting, cause, why);
+        let state = if self.session.was_connected {
+            ConnectionState::Reconnecting
+        } else {
+            ConnectionState::Connecting
+        };
+        self.change(now, state, cause, why);
     }
 
     pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
@@ -411,6 +453,10 @@ impl Core {
         self.leave_online();
         self.session.phase = Phase::Off;
         self.change(now, ConnectionState::Disconnected, cause, why);
+        // Whatever ended the connection, nothing is left to log out of.
+        if self.session.logout_until.take().is_some() {
+            self.effects.push_back(Effect::LoggedOut);
+        }
     }
 
     pub(super) fn close_link(&mut self) {
@@ -426,6 +472,14 @@ impl Core {
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
+        if std::mem::take(&mut self.session.renewing) {
+            let lost = Error::new(
+                Code::ConnectionLost,
+                "renew",
+                "the connection was lost before the server took the token; it is shown again at the next",
+            );
+            self.effects.push_back(Effect::TokenRenewed(Err(lost)));
+        }
     }
 
     pub(super) fn change(

@@ -136,17 +136,27 @@ impl Tx<'_> {
         )
     }
 
-    /// Started calls that this life of the server has not told of.
-    pub fn started_before_epoch(&self, epoch: u64) -> Result<Vec<CallId>, Error> {
+    /// Doubts all that goes on and that this life of the server has not told of: its data may be
+    /// older than the file. Told of again, a call is doubted no more.
+    pub fn doubt_started(&self, epoch: u64) -> Result<(), Error> {
+        self.cached(
+            "UPDATE calls SET epoch = 0 WHERE state = 'started' AND epoch <> ?",
+            [epoch.cast_signed()],
+        )
+        .map(drop)
+    }
+
+    /// Started calls that are doubted.
+    pub fn doubted_calls(&self) -> Result<Vec<CallId>, Error> {
         self.run(
             self.sql
                 .prepare_cached(
-                    "SELECT call_id FROM calls WHERE state = 'started' AND epoch <> ?
+                    "SELECT call_id FROM calls WHERE state = 'started' AND epoch = 0
                      ORDER BY sort_key",
                 )
                 .and_then(|mut statement| {
                     statement
-                        .query_map([epoch.cast_signed()], |row| text(row, 0, CallId::trusted))?
+                        .query_map([], |row| text(row, 0, CallId::trusted))?
                         .collect()
                 }),
         )

@@ -11,6 +11,10 @@ use crate::error::{Code, Error};
 const COLUMNS: &str =
     "n, op, call_id, command, arguments, queued_at_ms, expires_at_ms, number, attempts, last_error";
 
+/// Commands without a verdict, few among all that a file remembers. Left to itself, SQLite would
+/// take an index for these queries by which it walks all that ever had a number, or never had one.
+const PENDING: &str = "commands INDEXED BY commands_pending";
+
 /// A command that an app gave.
 #[derive(Clone, Debug)]
 pub struct NewCommand {
@@ -115,7 +119,7 @@ impl Tx<'_> {
 
     /// Commands without a verdict, oldest first.
     pub fn pending_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("verdict IS NULL ORDER BY n", [])
+        self.commands(PENDING, "TRUE ORDER BY n", [])
     }
 
     /// How many commands have no verdict.
@@ -130,30 +134,25 @@ impl Tx<'_> {
 
     /// Commands about a call without a verdict, oldest first.
     pub fn pending_commands_of(&self, call: &CallId) -> Result<Vec<StoredCommand>, Error> {
-        self.commands(
-            "verdict IS NULL AND call_id = ? ORDER BY n",
-            [call.as_str()],
-        )
+        self.commands("commands", "call_id = ? ORDER BY n", [call.as_str()])
     }
 
     /// Commands that were sent and have no verdict, in the order of their numbers.
     pub fn unsettled_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("verdict IS NULL AND number IS NOT NULL ORDER BY number", [])
+        self.commands(PENDING, "number IS NOT NULL ORDER BY number", [])
     }
 
     /// Commands that were never sent, in the order in which they were given.
     pub fn unsent_commands(&self, limit: usize) -> Result<Vec<StoredCommand>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.commands(
-            "verdict IS NULL AND number IS NULL ORDER BY n LIMIT ?",
-            [limit],
-        )
+        self.commands(PENDING, "number IS NULL ORDER BY n LIMIT ?", [limit])
     }
 
     /// Commands that were never sent and can mean nothing any more.
     pub fn expired_commands(&self, now: Millis) -> Result<Vec<StoredCommand>, Error> {
         self.commands(
-            "verdict IS NULL AND number IS NULL AND expires_at_ms BETWEEN 1 AND ? ORDER BY n",
+            PENDING,
+            "number IS NULL AND expires_at_ms BETWEEN 1 AND ? ORDER BY n",
             [now],
         )
     }
@@ -162,17 +161,17 @@ impl Tx<'_> {
     pub fn next_expiry(&self) -> Result<Option<Millis>, Error> {
         self.run(
             self.sql
-                .prepare_cached(
-                    "SELECT min(expires_at_ms) FROM commands
-                      WHERE verdict IS NULL AND number IS NULL AND expires_at_ms > 0",
-                )
+                .prepare_cached(&format!(
+                    "SELECT min(expires_at_ms) FROM {PENDING}
+                      WHERE verdict IS NULL AND number IS NULL AND expires_at_ms > 0"
+                ))
                 .and_then(|mut statement| statement.query_row([], |row| row.get(0))),
         )
     }
 
     /// The command of that number, if it has no verdict.
     pub fn command_of_number(&self, number: u64) -> Result<Option<StoredCommand>, Error> {
-        let found = self.commands("verdict IS NULL AND number = ?", [number.cast_signed()])?;
+        let found = self.commands("commands", "number = ?", [number.cast_signed()])?;
         Ok(found.into_iter().next())
     }
 
@@ -180,9 +179,10 @@ impl Tx<'_> {
     pub fn first_unsettled(&self) -> Result<u64, Error> {
         let first: Option<i64> = self.run(
             self.sql
-                .prepare_cached(
-                    "SELECT min(number) FROM commands WHERE verdict IS NULL AND number IS NOT NULL",
-                )
+                .prepare_cached(&format!(
+                    "SELECT min(number) FROM {PENDING}
+                      WHERE verdict IS NULL AND number IS NOT NULL"
+                ))
                 .and_then(|mut statement| {
                     statement
                         .query_row([], |row| row.get(0))
@@ -245,10 +245,11 @@ impl Tx<'_> {
 
     fn commands(
         &self,
+        table: &str,
         condition: &str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<StoredCommand>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM commands WHERE {condition}");
+        let sql = format!("SELECT {COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}");
         let rows: Vec<Result<StoredCommand, Error>> = self.run(
             self.sql
                 .prepare_cached(&sql)

@@ -117,11 +117,20 @@ impl Tx<'_> {
         )
     }
 
-    /// Moves the cursor.
-    pub fn set_cursor(&self, cursor: Cursor) -> Result<(), Error> {
+    fn set_cursor(&self, cursor: Cursor) -> Result<(), Error> {
         let (epoch, seq) = (cursor.epoch.cast_signed(), cursor.seq.cast_signed());
         self.cached("UPDATE feed SET epoch = ?, cursor = ?", params![epoch, seq])
             .map(drop)
+    }
+
+    /// Moves the cursor with what the server has said now.
+    pub fn advance(&self, cursor: Cursor, heard_at: Millis) -> Result<(), Error> {
+        let (epoch, seq) = (cursor.epoch.cast_signed(), cursor.seq.cast_signed());
+        self.cached(
+            "UPDATE feed SET epoch = ?, cursor = ?, heard_at_ms = ?",
+            params![epoch, seq, heard_at],
+        )
+        .map(drop)
     }
 
     /// Notes when the server was heard.

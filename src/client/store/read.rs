@@ -242,10 +242,7 @@ impl Readers {
         now: Millis,
     ) -> Result<(Vec<Event>, bool), Error> {
         let limit = limit.clamp(1, EVENTS_MAX);
-        let mut events: Vec<Event> = self
-            .read(|sql| journal(sql, position, limit + 1, now))?
-            .into_iter()
-            .collect();
+        let mut events = self.read(|sql| journal(sql, position, limit + 1, now))?;
         let more = events.len() > limit;
         events.truncate(limit);
         Ok((events, more))
@@ -406,14 +403,16 @@ fn journal(
     limit: usize,
     now: Millis,
 ) -> rusqlite::Result<Vec<Event>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = sql.prepare_cached(
         "SELECT position, name, params, call_id FROM journal
-          WHERE position > ? ORDER BY position LIMIT ?",
+          WHERE position > ? ORDER BY position",
     )?;
-    let mut rows = statement.query(params![position.cast_signed(), limit])?;
+    let mut rows = statement.query([position.cast_signed()])?;
     let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
+    // Rows that only a newer build knows are passed over, and must not end the reading.
+    while events.len() < limit
+        && let Some(row) = rows.next()?
+    {
         let position = row.get::<_, i64>(0)?.cast_unsigned();
         if let Some(kind) = event_of(sql, row, now)? {
             events.push(Event {
