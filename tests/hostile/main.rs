@@ -2,4 +2,6 @@
 //! most, never a panic, a hang or a loss.
 
 mod environment;
+mod fake;
 mod paths;
+mod server;
