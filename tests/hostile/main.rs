@@ -3,5 +3,6 @@
 
 mod environment;
 mod fake;
+mod files;
 mod paths;
 mod server;

@@ -23,7 +23,7 @@ use super::fake::{Fake, feed, welcome};
 /// How long a server is given to do harm.
 const HARM: Duration = Duration::from_millis(700);
 
-fn config(fake: &Fake, folder: &Path) -> Config {
+pub fn config(fake: &Fake, folder: &Path) -> Config {
     let mut config = Config::new(fake.address.to_string(), "bob", folder.join("bob.db"));
     config.server_name = Some("localhost".to_owned());
     config.roots = Roots::Pem(fake.ca.clone());
@@ -55,7 +55,7 @@ fn member(user: &str, state: UserState) -> Member {
 }
 
 /// Alice rings Bob.
-fn call(id: &str) -> Call {
+pub fn call(id: &str) -> Call {
     Call {
         id: CallId::trusted(id),
         revision: 1,
@@ -75,7 +75,7 @@ fn call(id: &str) -> Call {
 }
 
 /// To a hello a welcome and that; to all else nothing.
-fn caught_up_with(calls: Vec<Call>) -> impl Fn(usize, ToServer) -> Vec<ToDevice> {
+pub fn caught_up_with(calls: Vec<Call>) -> impl Fn(usize, ToServer) -> Vec<ToDevice> {
     move |_, frame| match frame {
         ToServer::Hello(hello) => vec![
             ToDevice::Welcome(Box::new(welcome(&hello))),
