@@ -6,3 +6,4 @@ mod fake;
 mod files;
 mod paths;
 mod server;
+mod threads;
