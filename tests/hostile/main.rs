@@ -4,6 +4,9 @@
 mod environment;
 mod fake;
 mod files;
+mod live;
 mod paths;
+#[path = "../serve/raw.rs"]
+mod raw;
 mod server;
 mod threads;
