@@ -102,7 +102,10 @@ pub fn received(call: &Call, me: &Member, now: Millis) -> CallEvent {
         timeout: me.timeout_s,
         create_time: call.create_time,
         deadline: me.deadline,
-        remaining: (me.deadline - now).clamp(0, Millis::from(me.timeout_s) * 1_000),
+        remaining: me
+            .deadline
+            .saturating_sub(now)
+            .clamp(0, Millis::from(me.timeout_s) * 1_000),
         call_user_list: call.users(),
         over: false,
     }

@@ -20,6 +20,7 @@ use crate::call::{
     CallId, Command, DeviceId, Millis, Mode, Op, Outcome, PushConfig, Target, Under, UserId,
 };
 use crate::error::Error;
+use crate::protocol::TOKEN_BYTES_MAX;
 
 /// The reader of the journal that [`Engine::acknowledge`] speaks for.
 const APP: &str = "app";
@@ -154,6 +155,7 @@ impl Engine {
     /// As for [`Self::open`].
     pub fn open_with_events(config: Config) -> Result<(Self, Events), Error> {
         let user = UserId::parse("user", &config.user)?;
+        check_token(config.token.as_deref())?;
         let readers = Arc::new(Readers::new(&config.database, &user));
         let (shell, shared, events) = Shell::start(config, user)?;
         let engine = Self {
@@ -463,7 +465,7 @@ impl Engine {
         let (user_id, device_id, link, clock_offset) = self
             .shell
             .ask(|core, now| {
-                let offset = core.server_now(now) - now.wall_ms;
+                let offset = core.server_now(now).saturating_sub(now.wall_ms);
                 Ok((
                     core.user().clone(),
                     core.device().clone(),
@@ -545,6 +547,7 @@ impl Engine {
     /// counting. [`crate::Code::ConnectionLost`] if the server did not say; the new one is then shown
     /// to it again.
     pub async fn renew_token(&self, token: String) -> Result<(), Error> {
+        check_token(Some(&token))?;
         self.shell.renew_token(token).await
     }
 
@@ -607,6 +610,16 @@ impl Engine {
     pub fn database(&self) -> &Path {
         self.shared.database()
     }
+}
+
+/// One that is longer would not fit into a hello.
+fn check_token(token: Option<&str>) -> Result<(), Error> {
+    let bytes = token.map_or(0, str::len);
+    if bytes <= TOKEN_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("has {bytes} bytes, at most {TOKEN_BYTES_MAX} are allowed");
+    Err(Error::parameter("token", message))
 }
 
 fn users(texts: &[&str]) -> Result<Vec<UserId>, Error> {

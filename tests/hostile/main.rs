@@ -2,4 +2,11 @@
 //! most, never a panic, a hang or a loss.
 
 mod environment;
+mod fake;
+mod files;
+mod live;
 mod paths;
+#[path = "../serve/raw.rs"]
+mod raw;
+mod server;
+mod threads;

@@ -66,6 +66,13 @@ impl Device {
         self.send.write_all(bytes).await.unwrap();
     }
 
+    /// Sends bytes, if the server takes them.
+    #[allow(dead_code, reason = "shared with other tests")]
+    pub async fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        let sent = tokio::time::timeout(PATIENCE, self.send.write_all(bytes)).await;
+        sent.is_ok_and(|sent| sent.is_ok())
+    }
+
     /// The next frame.
     pub async fn receive(&mut self) -> ToDevice {
         loop {
@@ -78,6 +85,7 @@ impl Device {
         }
     }
 
+    #[allow(dead_code, reason = "shared with other tests")]
     /// Whether the server closes the connection.
     pub async fn is_closed(&self) -> bool {
         tokio::time::timeout(PATIENCE, self.connection.closed())

@@ -500,7 +500,7 @@ fn expiry(
     wait_s: u32,
     user: &UserId,
 ) -> Millis {
-    let seconds = |s: u32| now + Millis::from(s) * 1_000;
+    let seconds = |s: u32| now.saturating_add(Millis::from(s) * 1_000);
     let call = stored.map(|stored| &stored.call);
     match command {
         Command::Invite { timeout_s, .. } => seconds(wait_s.min(*timeout_s)),

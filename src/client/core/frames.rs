@@ -9,6 +9,8 @@ use crate::client::event::{ConnectionCause, ConnectionState, EventKind};
 use crate::error::{Code, Error};
 use crate::protocol::{ClosingReason, Cursor, Feed, Goodbye, Lane, ToDevice, Welcome};
 
+/// Most bytes of a welcome token.
+const WELCOME_TOKEN_BYTES_MAX: usize = 256;
 /// The pause after a refusal that only a change elsewhere can lift.
 const BACKOFF_REFUSED_MS: i64 = 60_000;
 
@@ -41,7 +43,10 @@ impl Core {
                 Ok(())
             }
             ToDevice::LoggedOut => {
-                self.logged_out(now);
+                // Said unasked, it is no reason to leave.
+                if self.is_logging_out() {
+                    self.logged_out(now);
+                }
                 Ok(())
             }
         }
@@ -84,6 +89,13 @@ impl Core {
     }
 
     fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
+        if welcome.welcome_token.len() > WELCOME_TOKEN_BYTES_MAX {
+            // It is to fit into the next hello.
+            return Err(defect(
+                "welcome",
+                "the server gave a welcome token that is too long",
+            ));
+        }
         self.clock.sample(Exchange {
             sent_mono_ms: welcome.hello_sent_at,
             server_received_ms: welcome.server_time,
@@ -162,7 +174,8 @@ impl Core {
         })?;
         self.store.set_device(device);
         self.close_link();
-        let until = now.mono_ms;
+        // Said again and again it must not be obeyed without a pause.
+        let until = now.mono_ms + self.backoff();
         self.wait(
             now,
             until,

@@ -35,6 +35,9 @@ use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
 
+/// Most effects that are held while what rings or is open comes in: more than an honest server has
+/// to say. Beyond it they are heard as they come; all that they tell of is on disk.
+const HELD_MAX: usize = 10_000;
 /// The pause before something due is tried again that could not be written.
 const FILE_RETRY_MS: i64 = 1_000;
 
@@ -177,7 +180,8 @@ impl Core {
     /// When [`Self::handle_timeout`] is to be called at the latest, on the clock of `Now::mono_ms`.
     pub fn poll_timeout(&self, now: Now) -> Option<i64> {
         let until = |due: Millis| {
-            let at = now.mono_ms + (due - self.server_now(now)).max(0);
+            let wait = due.saturating_sub(self.server_now(now)).max(0);
+            let at = now.mono_ms.saturating_add(wait);
             at.max(self.file_held_until.unwrap_or(at))
         };
         let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
@@ -312,7 +316,12 @@ impl Core {
     /// Lets effects out, or holds them while the first step of catching up is under way.
     fn tell(&mut self, told: Vec<Effect>) {
         match &mut self.held {
-            Some(held) => held.extend(told),
+            Some(held) => {
+                held.extend(told);
+                if held.len() >= HELD_MAX {
+                    self.release_held();
+                }
+            }
             None => self.effects.extend(told),
         }
     }

@@ -10,14 +10,18 @@ use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use crate::error::{Code, Error};
 use crate::protocol::{
-    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew, ToServer,
-    VERSION_MAX, VERSION_MIN,
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew,
+    TO_SERVER_BYTES_MAX, ToServer, VERSION_MAX, VERSION_MIN, codec::encoded_len,
 };
 
 /// The first pause before another attempt, at most.
 const BACKOFF_FIRST_MS: i64 = 250;
 /// The longest pause before another attempt.
 const BACKOFF_MAX_MS: i64 = 30_000;
+/// Most letters of a build's name that are said.
+const BUILD_CHARS_MAX: usize = 64;
+/// A server may allow so many bytes of extendedData: with more a command would not fit into a frame.
+const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 /// How long a hello waits for its answer.
 const HELLO_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
@@ -157,7 +161,7 @@ impl Session {
         let limit = self
             .limits
             .map(|limits| limits.extended_data_bytes_max as usize);
-        limit.unwrap_or(default)
+        limit.unwrap_or(default).min(EXTENDED_DATA_BYTES_BELIEVED)
     }
 
     /// When the session next has something to do.
@@ -293,6 +297,11 @@ impl Core {
         self.effects.push_back(Effect::LoggedOut);
     }
 
+    /// Whether a logout is under way.
+    pub(super) fn is_logging_out(&self) -> bool {
+        self.session.logout_until.is_some()
+    }
+
     /// Whether the user is logged out on this device, by themselves or by the server that kicked
     /// it out. Only [`Self::start`] logs in again.
     pub fn is_logged_out(&self) -> bool {
@@ -401,11 +410,16 @@ impl Core {
                 sent_at: now.mono_ms,
             })
         })?;
-        let hello = Hello {
-            build: self.settings.build.clone(),
+        let mut hello = Hello {
+            build: self.settings.build.chars().take(BUILD_CHARS_MAX).collect(),
             token: self.settings.token.clone(),
             ..hello
         };
+        // What is not named comes with the history. Names can be long enough for a frame not to hold
+        // them all; such a hello could never be said.
+        while encoded_len(&hello).is_ok_and(|bytes| bytes >= TO_SERVER_BYTES_MAX)
+            && hello.open_calls.pop().is_some()
+        {}
         self.session.shown_token.clone_from(&hello.token);
         self.session.phase = Phase::Greeting {
             until: now.mono_ms + HELLO_TIMEOUT_MS,
@@ -441,7 +455,7 @@ impl Core {
     }
 
     /// Full jitter: anything between nothing and a ceiling that doubles.
-    fn backoff(&mut self) -> i64 {
+    pub(super) fn backoff(&mut self) -> i64 {
         let doublings = self.session.failures.min(16);
         self.session.failures = self.session.failures.saturating_add(1);
         let ceiling = (BACKOFF_FIRST_MS << doublings).min(BACKOFF_MAX_MS);

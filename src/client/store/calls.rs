@@ -9,6 +9,8 @@ use crate::error::{Code, Error};
 
 /// Bits of a sort key that tell calls of one millisecond apart.
 pub(super) const SORT_KEY_BITS: u32 = 11;
+/// The latest time that a sort key has room for.
+const SORT_KEY_TIME_MAX: i64 = (1 << 42) - SORT_KEY_MILLISECONDS_MAX;
 /// How many milliseconds a sort key may be moved on when all places of one are taken.
 const SORT_KEY_MILLISECONDS_MAX: i64 = 1_000;
 
@@ -91,6 +93,8 @@ impl Tx<'_> {
 
     /// The place of a new call: its creation time, and the next free number within it.
     fn free_sort_key(&self, create_time: Millis) -> Result<i64, Error> {
+        // A time that no honest server gives has a place, too: a positive one, of 53 bits.
+        let create_time = create_time.clamp(1, SORT_KEY_TIME_MAX);
         for time in create_time..create_time.saturating_add(SORT_KEY_MILLISECONDS_MAX) {
             let first = time << SORT_KEY_BITS;
             let last = first | ((1 << SORT_KEY_BITS) - 1);

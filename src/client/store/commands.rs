@@ -18,6 +18,9 @@ pub(super) const COMMAND_COLUMNS: &str =
 /// take an index for these queries by which it walks all that ever had a number, or never had one.
 const PENDING: &str = "commands INDEXED BY commands_pending";
 
+/// Most letters of an error that are noted, with each of the commands that wait.
+const LAST_ERROR_CHARS_MAX: usize = 500;
+
 /// A command that an app gave.
 #[derive(Clone, Debug)]
 pub struct NewCommand {
@@ -221,6 +224,7 @@ impl Tx<'_> {
 
     /// Notes why commands without a verdict got no further.
     pub fn note_error(&self, error: &str) -> Result<(), Error> {
+        let error: String = error.chars().take(LAST_ERROR_CHARS_MAX).collect();
         self.cached(
             "UPDATE commands SET last_error = ? WHERE verdict IS NULL",
             [error],

@@ -13,6 +13,9 @@ const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
 const CLOCK_OFFSET: &str = "clock_offset_ms";
 
+/// The largest number of a command that a file is believed; none comes near it by counting.
+const NUMBER_MAX: u64 = 1 << 53;
+
 /// How far the file is with the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FeedPosition {
@@ -75,7 +78,8 @@ impl Tx<'_> {
         let Some(text) = self.meta(NEXT_NUMBER)? else {
             return Ok(1);
         };
-        text.parse().map_err(|_| {
+        let number = text.parse::<u64>().ok();
+        number.filter(|number| *number < NUMBER_MAX).ok_or_else(|| {
             Error::new(
                 Code::Corrupt,
                 NEXT_NUMBER,

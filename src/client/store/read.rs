@@ -214,7 +214,7 @@ impl Readers {
                     mode: Mode::from_word(&row.get::<_, String>(3)?),
                     extended_data: row.get(4)?,
                     deadline,
-                    remaining: deadline - now,
+                    remaining: deadline.saturating_sub(now),
                 })
             })?;
             rows.collect()
