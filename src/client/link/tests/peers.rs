@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use quinn::{ConnectionError, Endpoint, ServerConfig};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::super::*;
 use crate::protocol::{Ping, Pong, Renew, Renewed, ToServer, encode};
-use crate::server::certificate;
 
 /// Longer than anything here takes, however busy the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +57,8 @@ pub struct Server {
     _stop: oneshot::Sender<()>,
 }
 
+const CERTIFICATE: &str = "cert.pem";
+
 impl Server {
     pub fn start(manners: Manners) -> Self {
         Self::start_on("127.0.0.1:0", manners)
@@ -65,15 +66,18 @@ impl Server {
 
     pub fn start_on(listen: &str, manners: Manners) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let identity = certificate::load_or_create(folder.path(), &[], None, None).unwrap();
-        let chain = identity.chain.clone();
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        std::fs::write(folder.path().join(CERTIFICATE), made.cert.pem()).unwrap();
+        let chain = vec![made.cert.der().clone()];
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(
             rustls::crypto::ring::default_provider(),
         ))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)
+        .with_single_cert(chain.clone(), key.into())
         .unwrap();
         tls.alpn_protocols = vec![manners.alpn.to_vec()];
         let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
@@ -108,7 +112,7 @@ impl Server {
     }
 
     pub fn roots(&self) -> Roots {
-        Roots::Pem(self.folder.path().join(certificate::CERTIFICATE_FILE))
+        Roots::Pem(self.folder.path().join(CERTIFICATE))
     }
 
     pub fn next(&self) -> Noticed {
