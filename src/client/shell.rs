@@ -284,9 +284,6 @@ impl Running {
         loop {
             let mut next = match self.next_input(self.patience()) {
                 Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) if self.shared.abandoned.load(Ordering::Acquire) => {
-                    return self.stop(None);
-                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.stop(None),
             };

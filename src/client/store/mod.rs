@@ -20,6 +20,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+/// A connection for tests that look into a file, or spoil it, by hand.
+#[cfg(test)]
+pub use rusqlite::Connection as ByHand;
+
 pub use calls::StoredCall;
 pub use commands::{NewCommand, StoredCommand, Verdict};
 pub use meta::FeedPosition;

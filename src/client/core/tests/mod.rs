@@ -30,7 +30,7 @@ use super::{Core, CoreSettings, Effect, Submission, Submitted};
 use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
 use crate::client::clock::Now;
 use crate::client::event::{Event, EventKind};
-use crate::client::store::{Readers, Store};
+use crate::client::store::{ByHand, Readers, Store};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use crate::error::Error;
 use crate::protocol::{ClosingReason, Goodbye, Hello, ToDevice, ToServer, Verdict};
@@ -230,8 +230,8 @@ impl Device {
     }
 
     /// A connection of the test's own to the same file.
-    pub fn sql(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(&self.file).unwrap()
+    pub fn sql(&self) -> ByHand {
+        ByHand::open(&self.file).unwrap()
     }
 
     /// One number from the file.
