@@ -1,5 +1,7 @@
 //! The `offhook` binary: exit code 0 done, 1 failed (one line on stderr), 2 wrong usage.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::process::ExitCode;
 

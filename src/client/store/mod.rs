@@ -7,13 +7,13 @@
 mod calls;
 mod commands;
 mod error;
+mod files;
 mod journal;
 mod meta;
 mod migrate;
 mod read;
 mod rows;
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
 pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use files::{Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
@@ -53,7 +54,7 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     /// Held for as long as this engine is the one that writes.
-    _lock: File,
+    _lock: Lock,
     user: UserId,
     device: DeviceId,
 }
@@ -75,15 +76,26 @@ impl Store {
     /// [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it is another
     /// user's.
     pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
+        Self::open_on(&OsFiles, path, user, fresh_device)
+    }
+
+    /// The same, on other files than the operating system's.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_on(
+        files: &dyn Files,
+        path: &Path,
+        user: &UserId,
+        fresh_device: &DeviceId,
+    ) -> Result<Self, Error> {
         check_sqlite()?;
-        let file = real_path(path)?;
-        let lock = lock(path, &file)?;
-        create_private(&file)?;
-        let mut connection = Connection::open_with_flags(
-            file,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|error| open_failure(path, &error))?;
+        let file = files.resolve(path)?;
+        let lock = files.lock(&file)?.ok_or_else(|| in_use(path))?;
+        files.create(&file)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection =
+            connect(files.vfs(), &file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
         prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
         migrate::run(&mut connection, path)?;
@@ -181,73 +193,22 @@ fn check_sqlite() -> Result<(), Error> {
     ))
 }
 
-/// The file itself, whatever it is called: by all of its names it has one lock. Absolute, because
-/// SQLite takes names such as `file:x` and `:memory:` for something else.
-fn real_path(path: &Path) -> Result<PathBuf, Error> {
-    let resolved = path.canonicalize().or_else(|_| {
-        let absolute = std::path::absolute(path)?;
-        // Not there yet; its folder is.
-        match (
-            absolute.parent().map(Path::canonicalize),
-            absolute.file_name(),
-        ) {
-            (Some(Ok(folder)), Some(name)) => Ok(folder.join(name)),
-            (Some(_) | None, _) => Ok(absolute),
-        }
-    });
-    let resolved = resolved.map_err(|error| error::io_failure(path, &error))?;
-    check_is_file(&resolved)?;
-    Ok(resolved)
+fn in_use(path: &Path) -> Error {
+    Error::new(
+        Code::InUse,
+        "locked",
+        format!(
+            "{} is open in another engine; close that one first",
+            path.display()
+        ),
+    )
 }
 
-/// Opening a pipe would wait for its other end.
-fn check_is_file(path: &Path) -> Result<(), Error> {
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(Error::new(
-            Code::ReadOnly,
-            "notAFile",
-            format!("{} is not a file; name another", path.display()),
-        ));
+fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs),
+        None => Connection::open_with_flags(file, flags),
     }
-    Ok(())
-}
-
-/// One engine writes a file. The lock is the operating system's, so it dies with its process.
-fn lock(path: &Path, file: &Path) -> Result<File, Error> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    check_is_file(&name)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|error| error::io_failure(&name, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::new(
-            Code::InUse,
-            "locked",
-            format!(
-                "{} is open in another engine; close that one first",
-                path.display()
-            ),
-        )),
-        Err(TryLockError::Error(error)) => Err(error::io_failure(&name, &error)),
-    }
-}
-
-/// SQLite would make the file readable by everybody.
-fn create_private(path: &Path) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .map(drop)
-        .map_err(|error| error::io_failure(path, &error))
 }
 
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {

@@ -8,11 +8,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde_json::{Value, json};
 
-use super::BUSY_TIMEOUT;
 use super::calls::SORT_KEY_BITS;
 use super::commands::{COMMAND_COLUMNS, StoredCommand, read_command};
 use super::error::{failure, open_failure};
+use super::files::{Files, OsFiles};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
+use super::{BUSY_TIMEOUT, connect};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
 };
@@ -30,6 +31,7 @@ const READERS_KEPT: usize = 2;
 /// Reading connections to a database.
 pub struct Readers {
     path: PathBuf,
+    vfs: Option<String>,
     user: UserId,
     idle: Mutex<Idle>,
 }
@@ -148,8 +150,14 @@ impl From<StoredCommand> for PendingCommand {
 impl Readers {
     /// Readers of the file that a [`super::Store`] has opened.
     pub fn new(path: &Path, user: &UserId) -> Self {
+        Self::new_on(&OsFiles, path, user)
+    }
+
+    /// The same, on other files than the operating system's.
+    pub fn new_on(files: &dyn Files, path: &Path, user: &UserId) -> Self {
         Self {
             path: path.to_owned(),
+            vfs: files.vfs().map(str::to_owned),
             user: user.clone(),
             idle: Mutex::default(),
         }
@@ -292,7 +300,8 @@ impl Readers {
         };
         let connection = match idle {
             Some(connection) => connection,
-            None => open(&self.path).map_err(|error| open_failure(&self.path, &error))?,
+            None => open(self.vfs.as_deref(), &self.path)
+                .map_err(|error| open_failure(&self.path, &error))?,
         };
         let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -313,13 +322,11 @@ fn snapshot<T>(
     Ok(value)
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
+fn open(vfs: Option<&str>, path: &Path) -> rusqlite::Result<Connection> {
     // Absolute, because SQLite takes names such as `file:x` for something else.
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let connection = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(vfs, &file, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Otherwise binding another value can have a cached statement compiled anew.

@@ -45,6 +45,8 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// How much of the database is kept in memory, in KiB.
 const CACHE_KIB: i64 = 32 * 1024;
+/// How the database is opened.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 /// How many prepared statements are kept; more than this store has.
 const STATEMENTS_KEPT: usize = 64;
 /// How long to wait for somebody who writes to the file by hand.
@@ -58,7 +60,7 @@ pub struct SqliteStore {
     /// Why nothing more is done, once that is so.
     refusal: Option<String>,
     // Given back last, when the connection is closed.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
@@ -83,12 +85,32 @@ impl SqliteStore {
         let file = data_dir.join(DATABASE_FILE);
         // SQLite would make it readable for others; its log takes the mode from it.
         open_private(&file)?;
-        let connection = connect(&file)?;
+        // Absolute, because SQLite takes a folder named `file:x` for something else.
+        let absolute =
+            std::path::absolute(&file).map_err(|error| map_io(&error, &file, "finding it"))?;
+        let opened = Connection::open_with_flags(absolute, FLAGS);
+        let connection = connect(opened, &file)?;
         Ok(Self {
             connection,
             file,
             refusal: None,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens a database on another SQLite VFS than the usual one, where there is neither a folder
+    /// nor anybody else.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_on(vfs: &str, file: &Path) -> StoreResult<Self> {
+        let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
+        let opened = Connection::open_with_flags_and_vfs(file, flags, vfs);
+        Ok(Self {
+            connection: connect(opened, file)?,
+            file: file.to_owned(),
+            refusal: None,
+            _lock: None,
         })
     }
 
@@ -158,15 +180,11 @@ fn take_lock(folder: &Path) -> StoreResult<File> {
     }
 }
 
-fn connect(file: &Path) -> StoreResult<Connection> {
+fn connect(opened: rusqlite::Result<Connection>, file: &Path) -> StoreResult<Connection> {
     let told = |doing: &'static str| {
         move |error: rusqlite::Error| Fault::from(error).into_store_error(file, doing)
     };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // Absolute, because SQLite takes a folder named `file:x` for something else.
-    let absolute = std::path::absolute(file).map_err(|error| map_io(&error, file, "finding it"))?;
-    let mut connection =
-        Connection::open_with_flags(absolute, flags).map_err(told("opening it"))?;
+    let mut connection = opened.map_err(told("opening it"))?;
     // Until it is known to be ours, closing must not write either.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection

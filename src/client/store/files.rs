@@ -1,0 +1,104 @@
+//! What the store needs of a file system beside SQLite: the file by its own name, and the lock that
+//! says whose it is. [`OsFiles`] is the operating system's; tests bring one that they can break.
+
+use std::any::Any;
+use std::fs::{OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::error::io_failure;
+use crate::error::{Code, Error};
+
+/// A lock that is held until it is dropped, or until its process dies.
+pub type Lock = Box<dyn Any + Send>;
+
+/// Files, as the store needs them.
+pub trait Files: Send + Sync {
+    /// The SQLite VFS through which databases are opened; `None` is SQLite's own choice.
+    fn vfs(&self) -> Option<&str>;
+    /// The file itself, whatever it is called: by all of its names it has one lock. Absolute,
+    /// because SQLite takes names such as `file:x` and `:memory:` for something else.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`] for what is no file and cannot become one.
+    fn resolve(&self, path: &Path) -> Result<PathBuf, Error>;
+    /// Takes the lock of a file; `None` while somebody else has it.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`] or [`Code::DiskFull`] where there can be no lock.
+    fn lock(&self, file: &Path) -> Result<Option<Lock>, Error>;
+    /// Makes the file if it is not there, readable for its owner alone.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`], [`Code::DiskFull`].
+    fn create(&self, file: &Path) -> Result<(), Error>;
+}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFiles;
+
+impl Files for OsFiles {
+    fn vfs(&self) -> Option<&str> {
+        None
+    }
+
+    fn resolve(&self, path: &Path) -> Result<PathBuf, Error> {
+        let resolved = path.canonicalize().or_else(|_| {
+            let absolute = std::path::absolute(path)?;
+            // Not there yet; its folder is.
+            match (
+                absolute.parent().map(Path::canonicalize),
+                absolute.file_name(),
+            ) {
+                (Some(Ok(folder)), Some(name)) => Ok(folder.join(name)),
+                (Some(_) | None, _) => Ok(absolute),
+            }
+        });
+        let resolved = resolved.map_err(|error| io_failure(path, &error))?;
+        check_is_file(&resolved)?;
+        Ok(resolved)
+    }
+
+    /// The lock is on a file beside the database, because SQLite's own locks are on that one.
+    fn lock(&self, file: &Path) -> Result<Option<Lock>, Error> {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        check_is_file(&name)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&name)
+            .map_err(|error| io_failure(&name, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io_failure(&name, &error)),
+        }
+    }
+
+    /// SQLite would make the file readable by everybody.
+    fn create(&self, file: &Path) -> Result<(), Error> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(file)
+            .map(drop)
+            .map_err(|error| io_failure(file, &error))
+    }
+}
+
+/// Opening a pipe would wait for its other end.
+fn check_is_file(path: &Path) -> Result<(), Error> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(
+            Code::ReadOnly,
+            "notAFile",
+            format!("{} is not a file; name another", path.display()),
+        ));
+    }
+    Ok(())
+}
