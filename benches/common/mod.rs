@@ -11,6 +11,7 @@
 
 pub mod by_hand;
 pub mod load;
+pub mod rows;
 pub mod wire;
 
 use std::path::Path;
