@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::config::Config;
-use super::core::{LinkStatus, PushTaken, Submission, Submitted};
+use super::core::{LinkStatus, PushTaken, Role, Submission, Submitted};
 use super::event::{ConnectionCause, ConnectionState, Event};
 use super::result::{
     self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
@@ -86,6 +86,8 @@ pub struct Status {
     pub user_id: UserId,
     /// This device.
     pub device_id: DeviceId,
+    /// Whether this engine has the connection, or another one on the same file.
+    pub role: Role,
     /// Whether there is a connection.
     pub connection: ConnectionState,
     /// Why it is so.
@@ -360,7 +362,7 @@ impl Engine {
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {
-        self.shell.tell(move |core, _| core.verdict_taken(position));
+        self.shell.verdict_taken(position);
     }
 
     /// A page of the calls that the user created, was invited to or joined, newest first, from the
@@ -462,13 +464,14 @@ impl Engine {
     /// # Errors
     /// What keeps the file from being read.
     pub async fn status(&self) -> Result<Status, Error> {
-        let (user_id, device_id, link, clock_offset) = self
+        let (user_id, device_id, role, link, clock_offset) = self
             .shell
             .ask(|core, now| {
                 let offset = core.server_now(now).saturating_sub(now.wall_ms);
                 Ok((
                     core.user().clone(),
                     core.device().clone(),
+                    core.role(),
                     core.link_status(),
                     offset,
                 ))
@@ -485,6 +488,7 @@ impl Engine {
         Ok(Status {
             user_id,
             device_id,
+            role,
             connection: state,
             cause,
             since,

@@ -354,6 +354,20 @@ fn raise_version(database: &Path) {
 }
 
 #[tokio::test]
+async fn r6100015_a_file_that_another_program_writes_for_longer_than_a_command_can_wait() {
+    let world = World::new();
+    let [alice] = world.devices(["alice"]).await;
+    let other = rusqlite::Connection::open(alice.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let invite = alice.invite(&["bob"], general()).await;
+    let error = refused(invite, Code::InUse, "busy");
+    assert_eq!(error.code.number(), 6_100_015);
+    assert!(error.retryable() && names(&error, alice.database()));
+    other.execute_batch("ROLLBACK").unwrap();
+    alice.invite(&["bob"], general()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let mut world = World::new();
     let [alice, bob] = world.devices(["alice", "bob"]).await;

@@ -109,7 +109,7 @@ impl Core {
         self.session.unacknowledged = 0;
         // From here on until the first step is on disk, nothing of it is heard.
         self.held = Some(Vec::new());
-        let (in_flight, commands) = self.write(now, |work| {
+        let (in_flight, commands) = self.write_synced(now, |work| {
             work.tx.set_welcome_token(&welcome.welcome_token)?;
             work.tx.set_heard(work.now)?;
             if let Some(offset) = offset {
@@ -136,7 +136,7 @@ impl Core {
         for command in commands {
             self.send(frame_of(command));
         }
-        self.send_seen()?;
+        self.send_seen(now)?;
         self.say_logout();
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Core {
         if error.code == Code::Dropped {
             return self.take_new_identity(now, error);
         }
-        self.write(now, |work| work.tx.note_error(&why))?;
+        self.write_synced(now, |work| work.tx.note_error(&why))?;
         self.close_link();
         if error.retryable() {
             self.wait_a_while(now, &why);
@@ -166,7 +166,7 @@ impl Core {
     fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.cursor_due = None;
-        self.write(now, |work| {
+        self.write_synced(now, |work| {
             for command in work.tx.pending_commands()? {
                 work.settle(&command, Err(error.clone()))?;
             }
@@ -207,7 +207,7 @@ impl Core {
             // that is not worth a synced write of its own.
             self.cursor_due = cursor.map(|Cursor { seq, .. }| Cursor { epoch, seq });
         }
-        let taken = self.write(now, |work| {
+        let taken = self.write_synced(now, |work| {
             for call in &feed.calls {
                 work.take_record(call, live)?;
             }
@@ -219,7 +219,7 @@ impl Core {
                 None => Ok(()),
             }
         });
-        if taken.is_err() {
+        if taken.is_err() && self.is_syncing() {
             // The cursor may not pass over what is not in the file.
             self.cursor_due = due;
         }

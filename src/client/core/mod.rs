@@ -4,7 +4,8 @@
 //! What comes in: commands of the app ([`Core::submit`] and its neighbours), what the link says
 //! ([`Core::handle_link`]), time ([`Core::handle_timeout`]); each with the time at which it
 //! happened. What goes out: effects ([`Core::poll_effect`], to be drained after every call) and
-//! when to wake it ([`Core::poll_timeout`]). Neither clock nor randomness is read in here, so that
+//! when to wake it ([`Core::poll_timeout`]); beside that it is to look now and then at what other
+//! engines on the same file did ([`Core::look`], see [`lease`]). Neither clock nor randomness is read in here, so that
 //! a simulator runs the real thing.
 //!
 //! Always holds: an effect is there only after the transaction that it tells of is committed and
@@ -14,6 +15,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod lease;
 mod push;
 mod records;
 mod session;
@@ -23,6 +25,8 @@ mod tests;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use lease::{LOOK_EVERY_MS, Role};
+use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
@@ -97,6 +101,7 @@ pub struct Core {
     clock: ServerClock,
     entropy: Entropy,
     session: Session,
+    lease: Lease,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -119,6 +124,8 @@ struct Work<'a> {
     now: Millis,
     /// The life of the server that is connected, or was last.
     epoch: u64,
+    /// Whether this engine is the one that syncs.
+    syncing: bool,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
@@ -128,22 +135,22 @@ impl Core {
     /// Takes over a store. Nothing happens before [`Self::start`].
     pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
         let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
-        let mut core = Self {
+        let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
+        Ok(Self {
             store,
             settings,
             clock: ServerClock::new(offset.unwrap_or(0)),
             entropy,
             session: Session::new(feed.cursor.epoch),
-            due: Due::default(),
+            lease,
+            due,
             effects: VecDeque::new(),
             held: None,
             file_held_until: None,
             taken: Vec::new(),
             changed: false,
             cursor_due: None,
-        };
-        core.due = core.store.transact(Due::read)?;
-        Ok(core)
+        })
     }
 
     /// The user.
@@ -184,7 +191,8 @@ impl Core {
             let at = now.mono_ms.saturating_add(wait);
             at.max(self.file_held_until.unwrap_or(at))
         };
-        let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
+        let file = self.due.ring.into_iter().chain(self.due.expiry);
+        let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .min()
     }
@@ -197,23 +205,23 @@ impl Core {
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
-        if self
+        let held = self
             .file_held_until
-            .is_some_and(|until| now.mono_ms < until)
-        {
+            .is_some_and(|until| now.mono_ms < until);
+        if held || !self.is_syncing() {
             return Ok(());
         }
         let server_now = self.server_now(now);
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= server_now);
         let done = if is_due(self.due.expiry) {
-            self.write(now, |work| work.expire_commands())
+            self.write_synced(now, |work| work.expire_commands())
         } else if is_due(self.due.ring) {
-            self.write(now, |work| work.rings_run_out())
+            self.write_synced(now, |work| work.rings_run_out())
         } else {
             return Ok(());
         };
         self.file_held_until = done.is_err().then_some(now.mono_ms + FILE_RETRY_MS);
-        done
+        self.unless_fenced(done)
     }
 
     /// A waiting caller has the verdict at that position: no notification is owed for it.
@@ -234,7 +242,7 @@ impl Core {
             Ok((before, work.tx.missed_count()?))
         })?;
         self.changed |= missed != before;
-        self.send_seen()?;
+        self.send_seen(now)?;
         Ok(missed)
     }
 
@@ -245,7 +253,12 @@ impl Core {
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
         self.write_quietly(now, |work| {
-            write_along(work.tx, &taken, cursor_due, work.now)
+            write_along(
+                work.tx,
+                &taken,
+                cursor_due.filter(|_| work.syncing),
+                work.now,
+            )
         })
     }
 
@@ -266,7 +279,16 @@ impl Core {
         Ok(value)
     }
 
-    /// The same, of what does not count as a change: an app that reads on every change must not
+    /// The same, of what only the engine that syncs may write.
+    fn write_synced<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.write(now, |one| must_sync(one.syncing).and_then(|()| work(one)))
+    }
+
+    /// The same as [`Self::write`], of what does not count as a change: an app that reads on every change must not
     /// bring about the next one by reading.
     fn write_quietly<T>(
         &mut self,
@@ -282,14 +304,16 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<(T, bool), Error> {
+        self.take_in(now)?;
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
-        let (taken, cursor_due) = (&self.taken, self.cursor_due);
-        let (value, due, told, receipts, written) = self.store.transact(|tx| {
+        let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
+        let (value, due, told, receipts, written) = self.on_file(now, |tx, syncing| {
             let mut one = Work {
                 tx,
                 now: server_now,
                 epoch,
+                syncing,
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
@@ -297,7 +321,7 @@ impl Core {
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
             if written {
-                write_along(tx, taken, cursor_due, server_now)?;
+                write_along(tx, &taken, cursor_due.filter(|_| syncing), server_now)?;
             }
             Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
@@ -306,7 +330,7 @@ impl Core {
             self.cursor_due = None;
         }
         self.due = due;
-        self.tell(told);
+        self.tell_own(told);
         for receipt in receipts {
             self.send_receipt(receipt);
         }

@@ -33,11 +33,13 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// Notes how far a reader has come. Never goes back.
+    /// Notes how far a reader has come. Never goes back; what is known writes nothing, so that two
+    /// apps that acknowledge what they hear do not wake each other for ever.
     pub fn acknowledge(&self, reader: &str, position: u64) -> Result<(), Error> {
         self.cached(
             "INSERT INTO journal_readers (reader, position) VALUES (?1, ?2)
-             ON CONFLICT (reader) DO UPDATE SET position = max(position, excluded.position)",
+             ON CONFLICT (reader) DO UPDATE SET position = excluded.position
+              WHERE position < excluded.position",
             params![reader, position.cast_signed()],
         )
         .map(drop)

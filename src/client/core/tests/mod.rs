@@ -116,7 +116,9 @@ impl Device {
             wait_s: super::WAIT_S_DEFAULT,
         };
         let entropy = self.entropy;
-        self.core = Some(Core::new(store, settings, Box::new(move || entropy)).unwrap());
+        let mut core = Core::new(store, settings, Box::new(move || entropy)).unwrap();
+        core.look(self.now).unwrap();
+        self.core = Some(core);
     }
 
     /// The app goes away without a word and comes back to the same file.
