@@ -12,6 +12,7 @@ mod failures;
 mod heartbeat;
 mod identity;
 mod journal;
+mod lease;
 mod missed;
 mod outbox;
 mod push;
@@ -21,6 +22,7 @@ mod tokens;
 mod words;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use server::Server;
 use tempfile::TempDir;
@@ -54,7 +56,7 @@ pub struct Device {
     pub server: Server,
     pub now: Now,
     pub file: PathBuf,
-    _folder: TempDir,
+    folder: Rc<TempDir>,
     entropy: u64,
     token: Option<String>,
     /// The attempt that the link was last asked for.
@@ -64,6 +66,8 @@ pub struct Device {
     told: Vec<String>,
     /// Positions of verdicts that were told.
     pub verdict_positions: Vec<u64>,
+    /// Positions of all that was told.
+    pub positions: Vec<u64>,
     /// Whether the server answers pings at once.
     pub answers_pings: bool,
 }
@@ -85,7 +89,7 @@ impl Device {
                 wall_ms: BEGIN,
             },
             file: folder.path().join("bob.db"),
-            _folder: folder,
+            folder: Rc::new(folder),
             entropy,
             token: token.map(str::to_owned),
             attempt: 0,
@@ -93,8 +97,20 @@ impl Device {
             links: Vec::new(),
             told: Vec::new(),
             verdict_positions: Vec::new(),
+            positions: Vec::new(),
             answers_pings: true,
         };
+        device.open();
+        device
+    }
+
+    /// Another engine on the same file, and not started.
+    pub fn beside(first: &Self) -> Self {
+        let mut device = Self::with(0, None);
+        device.core = None;
+        device.file.clone_from(&first.file);
+        device.now = first.now;
+        device.folder = Rc::clone(&first.folder);
         device.open();
         device
     }
@@ -159,10 +175,14 @@ impl Device {
                 }
                 Effect::Settled { position, settled } => {
                     self.verdict_positions.push(position);
+                    self.positions.push(position);
                     self.told
                         .push(words_of_event(&EventKind::CommandSettled(settled)));
                 }
-                Effect::Event { event, .. } => self.told.push(words_of_event(&event)),
+                Effect::Event { position, event } => {
+                    self.positions.extend(position);
+                    self.told.push(words_of_event(&event));
+                }
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
                 }
