@@ -149,12 +149,14 @@ impl Core {
         if !self.is_syncing() {
             self.try_to_sync(now)?;
         }
-        if self.lease.to_send && self.is_syncing() {
-            self.pump(now)?;
-            self.send_seen(now)?;
-            self.lease.to_send = false;
+        if !self.lease.to_send || !self.is_syncing() {
+            return Ok(());
         }
-        Ok(())
+        // What others write while this is done is for the next look.
+        self.lease.to_send = false;
+        let sent = self.pump(now).and_then(|()| self.send_seen(now));
+        self.lease.to_send |= sent.is_err();
+        self.unless_fenced(sent)
     }
 
     /// The app wants a connection, and this engine may have to wait for it.
@@ -185,7 +187,6 @@ impl Core {
             let generation = self.on_file(now, raise)?;
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
-            self.lease.to_send = false;
             if self.lease.wanted && !self.is_logged_out() {
                 self.log_in(now);
             }

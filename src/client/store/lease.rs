@@ -7,16 +7,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{ErrorCode, TransactionBehavior, params};
 
 use super::error::failure;
 use super::files::{Files, Lock};
 use super::read::journal;
-use super::{Store, Tx};
+use super::{BUSY_TIMEOUT, Store, Tx};
 use crate::call::Millis;
 use crate::client::event::Event;
 use crate::error::Error;
+
+/// How often a file is tried that others are making at that moment.
+const ATTEMPT_EVERY: Duration = Duration::from_millis(50);
 
 /// The lock of a file, held or not.
 pub(super) struct FileLock {
@@ -111,6 +115,23 @@ impl Tx<'_> {
         now: Millis,
     ) -> Result<Vec<Event>, Error> {
         self.run(journal(&self.sql, position, limit, now))
+    }
+}
+
+/// Does what SQLite does not wait with by itself, as with other locks: making a file one with a
+/// write-ahead log.
+pub(super) fn among_others(work: impl Fn() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let start = Instant::now();
+    loop {
+        match work() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && start.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(ATTEMPT_EVERY);
+            }
+            done => return done,
+        }
     }
 }
 

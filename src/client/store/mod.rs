@@ -101,7 +101,8 @@ impl Store {
         let mut connection =
             connect(files.vfs(), &file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
-        prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
+        lease::among_others(|| prepare_writer(&connection))
+            .map_err(|error| open_failure(path, &error))?;
         migrate::run(&mut connection, path)?;
         let mut store = Self {
             connection,
