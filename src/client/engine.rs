@@ -86,7 +86,7 @@ pub struct Status {
     pub user_id: UserId,
     /// This device.
     pub device_id: DeviceId,
-    /// Whether this engine has the connection, or another one on the same file.
+    /// Whether this engine has the connection, or waits because another one on the same file has.
     pub role: Role,
     /// Whether there is a connection.
     pub connection: ConnectionState,
@@ -132,6 +132,16 @@ pub struct Status {
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
+///
+/// # Several processes on one file
+/// An app and its notification extension may each have an engine on the same file. One of them has
+/// the connection; [`Status::role`] says which. The others wait: they read everything, take commands,
+/// which go out through the one that is connected, hear every event, and take over within about
+/// half a second when that one pauses, closes or dies. A process that is suspended without a pause
+/// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
+/// by an engine that waits: it has no connection to start by. Of a command that a handle in one
+/// process waits for, the other processes may or may not hear
+/// [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -140,12 +150,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the database, made if it is not there, and begins to connect.
+    /// Opens the database, made if it is not there, and begins to connect, or to wait until another
+    /// engine on the same file gives up its connection.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
-    /// another user's; [`crate::Code::InUse`], [`crate::Code::NewerVersion`],
-    /// [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the file.
+    /// another user's; [`crate::Code::InUse`] (another program is writing it for too long),
+    /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`],
+    /// [`crate::Code::DiskFull`] for the file.
     pub fn open(config: Config) -> Result<Self, Error> {
         Self::open_with_events(config).map(|(engine, _)| engine)
     }
@@ -516,7 +528,8 @@ impl Engine {
     }
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
-    /// told; with one again, the engine reconnects at once.
+    /// told; with one again, the engine reconnects at once. An engine that waits for another's
+    /// connection keeps it for its own.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].
@@ -544,7 +557,7 @@ impl Engine {
     }
 
     /// A new token, checked by the server if there is a connection; otherwise it is kept for the
-    /// next.
+    /// next. Each engine on a file has its own: one that waits shows it when it takes over.
     ///
     /// # Errors
     /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on
@@ -569,7 +582,7 @@ impl Engine {
 
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
     /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
-    /// is how long it may take, 5 s unless given.
+    /// is how long it may take, 5 s unless given. Another engine that waits takes over.
     ///
     /// # Errors
     /// What could not be written; the file is closed nevertheless.
@@ -579,8 +592,9 @@ impl Engine {
         paused
     }
 
-    /// The app is awake again: the file is opened and a connection is made. Also logs in again after
-    /// a logout or after having been kicked out.
+    /// The app is awake again: the file is opened and a connection is made, if no other engine has
+    /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
+    /// logout or after having been kicked out.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -590,6 +604,11 @@ impl Engine {
 
     /// The user logs out on this device. Waits until the server knows, at most 5 s; then, and
     /// without a connection, it holds for this device alone. [`Self::resume`] logs in again.
+    ///
+    /// A logout belongs to the engine. One that waits takes no more commands and, should it get the
+    /// place of the one that is connected, keeps it without connecting; that one goes on until it is
+    /// logged out itself. One that was connected keeps its place, so that no other brings the device
+    /// back by itself.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].

@@ -177,6 +177,53 @@ async fn a_pause_hands_over_and_who_comes_back_hears_what_the_other_heard_meanwh
 }
 
 #[tokio::test]
+async fn what_two_do_at_the_same_time_is_told_by_both_all_of_it_once_and_in_one_order() {
+    const EACH: usize = 150;
+    let mut scene = Scene::new().await;
+    scene.first.gets("setNetwork", json!({"online": false}));
+    let both = [&mut scene.first, &mut scene.second];
+    let invite = json!({"invitees": ["alice"], "wait": "disk"});
+    let asked = both.map(|one| {
+        let asked = (0..EACH).map(|_| one.asks("callInvite", invite.clone()));
+        let asked: Vec<Value> = asked.collect();
+        (one, asked)
+    });
+    let cancels = asked.map(|(one, asked)| {
+        let answers: Vec<Value> = asked.iter().map(|id| one.answer(id)).collect();
+        let calls = answers.iter().map(|answer| &answer["result"]["callID"]);
+        let calls: Vec<&Value> = calls.collect();
+        let asked: Vec<Value> = calls
+            .iter()
+            .map(|call| json!({"callID": call, "invitees": [], "wait": "disk"}))
+            .map(|cancel| one.asks("callCancel", cancel))
+            .collect();
+        (one, asked)
+    });
+    for (one, asked) in cancels {
+        for id in asked {
+            assert_eq!(one.answer(&id)["result"]["pending"], json!(true));
+        }
+        while one.told.len() < 4 * EACH {
+            one.next_line("a verdict");
+        }
+        let params = json!({"position": 0, "limit": 1_000});
+        let journal = one.gets("eventsSince", params)["events"].clone();
+        let told: Value = one
+            .told
+            .iter()
+            .map(|(position, name, _)| json!([position, name]))
+            .collect();
+        let journal: Value = journal
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| json!([event["position"], event["name"]]))
+            .collect();
+        assert_eq!(told, journal);
+    }
+}
+
+#[tokio::test]
 async fn of_many_that_make_the_file_at_once_one_connects_and_all_get_their_verdicts() {
     let world = World::new();
     let file = world.path("bob.db");

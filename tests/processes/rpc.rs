@@ -130,7 +130,7 @@ impl Rpc {
         without_time.collect()
     }
 
-    fn next_line(&mut self, awaited: &str) {
+    pub fn next_line(&mut self, awaited: &str) {
         let line = self.lines.recv_timeout(SOON);
         let line = line.unwrap_or_else(|_| panic!("{awaited} awaited: {:#?}", self.told));
         let Some(name) = line["method"].as_str() else {

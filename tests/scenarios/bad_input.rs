@@ -368,6 +368,27 @@ async fn r6100015_a_file_that_another_program_writes_for_longer_than_a_command_c
 }
 
 #[tokio::test]
+async fn more_requests_than_can_wait_for_the_core_hold_no_thread_of_the_executor() {
+    let world = World::new();
+    let [alice] = world.devices(["alice"]).await;
+    let other = rusqlite::Connection::open(alice.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..3_000 {
+        let engine = alice.engine.clone();
+        asked.spawn(async move { engine.acknowledge(9).await });
+    }
+    // Every one of them has its turn on the only thread, and so has this one after them.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    while let Some(acknowledged) = asked.join_next().await {
+        acknowledged.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let mut world = World::new();
     let [alice, bob] = world.devices(["alice", "bob"]).await;

@@ -5,7 +5,7 @@
 //! ([`Core::handle_link`]), time ([`Core::handle_timeout`]); each with the time at which it
 //! happened. What goes out: effects ([`Core::poll_effect`], to be drained after every call) and
 //! when to wake it ([`Core::poll_timeout`]); beside that it is to look now and then at what other
-//! engines on the same file did ([`Core::look`], see [`lease`]). Neither clock nor randomness is read in here, so that
+//! engines on the same file did ([`Core::look`]). Neither clock nor randomness is read in here, so that
 //! a simulator runs the real thing.
 //!
 //! Always holds: an effect is there only after the transaction that it tells of is committed and
