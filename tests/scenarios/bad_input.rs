@@ -3,6 +3,8 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use offhook::{
     CallEvent, CallId, Code, Config, ConnectionCause, ConnectionState, Engine, Error, EventKind,
@@ -374,12 +376,17 @@ async fn more_requests_than_can_wait_for_the_core_hold_no_thread_of_the_executor
     let other = rusqlite::Connection::open(alice.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut asked = tokio::task::JoinSet::new();
-    for _ in 0..3_000 {
-        let engine = alice.engine.clone();
-        asked.spawn(async move { engine.acknowledge(9).await });
+    let begun = Arc::new(AtomicUsize::new(0));
+    // A few more than there is room for: each costs a failing test the time of a lock.
+    for _ in 0..1_040 {
+        let (engine, begun) = (alice.engine.clone(), begun.clone());
+        asked.spawn(async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            engine.acknowledge(9).await
+        });
     }
-    // Every one of them has its turn on the only thread, and so has this one after them.
-    for _ in 0..10 {
+    // Every one of them has its turn on the only thread before this one goes on.
+    while begun.load(Ordering::Relaxed) < asked.len() {
         tokio::task::yield_now().await;
     }
     other.execute_batch("ROLLBACK").unwrap();
