@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::clock::{Now, now};
+use super::clock::{Now, boot, now};
 use super::config::Config;
 use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
 use super::event::{Event, EventKind};
@@ -482,12 +482,13 @@ fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         token: config.token.clone(),
         build: config.build.clone(),
         wait_s: u32::try_from(config.wait.as_secs()).unwrap_or(u32::MAX),
+        boot: boot().to_owned(),
     };
     let entropy: Entropy = Box::new(|| {
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     });
-    Core::new(store, settings, entropy)
+    Core::new(now(), store, settings, entropy)
 }
 
 /// Without the system's randomness an identifier is made of the time; it only has to be new.

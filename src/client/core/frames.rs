@@ -96,13 +96,12 @@ impl Core {
                 "the server gave a welcome token that is too long",
             ));
         }
-        self.clock.sample(Exchange {
+        self.sample_clock(Exchange {
             sent_mono_ms: welcome.hello_sent_at,
             server_received_ms: welcome.server_time,
             server_sent_ms: welcome.server_time,
             received_mono_ms: now.mono_ms,
         });
-        let offset = self.clock.wall_offset(now);
         self.session.epoch = welcome.epoch;
         self.session.limits = Some(welcome.limits);
         self.session.handshake_timeouts = 0;
@@ -112,9 +111,6 @@ impl Core {
         let (in_flight, commands) = self.write(now, |work| {
             work.tx.set_welcome_token(&welcome.welcome_token)?;
             work.tx.set_heard(work.now)?;
-            if let Some(offset) = offset {
-                work.tx.set_clock_offset(offset)?;
-            }
             if !welcome.cursor_valid {
                 work.tx.doubt_started(welcome.epoch)?;
             }

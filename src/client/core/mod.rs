@@ -19,6 +19,7 @@ mod records;
 mod session;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::collections::VecDeque;
 
@@ -26,6 +27,7 @@ pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
+use time::ClockNotes;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -52,6 +54,8 @@ pub struct CoreSettings {
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
     pub wait_s: u32,
+    /// For how long `Now::mono_ms` counts from one origin: see [`super::clock::boot`].
+    pub boot: String,
 }
 
 /// What is to be done outside.
@@ -95,6 +99,7 @@ pub struct Core {
     store: Store,
     settings: CoreSettings,
     clock: ServerClock,
+    clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
     due: Due,
@@ -125,13 +130,21 @@ struct Work<'a> {
 }
 
 impl Core {
-    /// Takes over a store. Nothing happens before [`Self::start`].
-    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
-        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
+    /// Takes over a store. Nothing happens before [`Self::start`], but the time runs: from here on
+    /// by the steady clock alone.
+    pub fn new(
+        now: Now,
+        mut store: Store,
+        settings: CoreSettings,
+        entropy: Entropy,
+    ) -> Result<Self, Error> {
+        let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
+        let ((clock, clock_notes), feed) = store.transact(begin)?;
         let mut core = Self {
             store,
             settings,
-            clock: ServerClock::new(offset.unwrap_or(0)),
+            clock,
+            clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
             due: Due::default(),
@@ -240,7 +253,8 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() && self.cursor_due.is_none() {
+        let pressing = self.clock_notes.step(&self.clock, now).is_pressing();
+        if self.taken.is_empty() && self.cursor_due.is_none() && !pressing {
             return Ok(());
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
@@ -285,6 +299,7 @@ impl Core {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (&self.taken, self.cursor_due);
+        let step = self.clock_notes.step(&self.clock, now);
         let (value, due, told, receipts, written) = self.store.transact(|tx| {
             let mut one = Work {
                 tx,
@@ -293,17 +308,20 @@ impl Core {
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
+            step.correct(&one)?;
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written {
+            if written || step.is_pressing() {
                 write_along(tx, taken, cursor_due, server_now)?;
+                step.keep(tx)?;
             }
             Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
-        if written {
+        if written || step.is_pressing() {
             self.taken.clear();
             self.cursor_due = None;
+            self.clock_notes.done(step);
         }
         self.due = due;
         self.tell(told);

@@ -5,6 +5,7 @@
 //! what each column means, is in `schema/client/`.
 
 mod calls;
+mod clock;
 mod commands;
 mod error;
 mod files;

@@ -17,6 +17,7 @@ mod outbox;
 mod push;
 mod rings;
 mod server;
+mod time;
 mod tokens;
 mod words;
 
@@ -57,6 +58,10 @@ pub struct Device {
     _folder: TempDir,
     entropy: u64,
     token: Option<String>,
+    /// Which boot of the device this is.
+    boot: String,
+    /// What the steady clock said when the story began; another number after a boot.
+    origin: i64,
     /// The attempt that the link was last asked for.
     attempt: u64,
     frames: Vec<ToServer>,
@@ -88,6 +93,8 @@ impl Device {
             _folder: folder,
             entropy,
             token: token.map(str::to_owned),
+            boot: "boot".into(),
+            origin: MONO_BEGIN,
             attempt: 0,
             frames: Vec::new(),
             links: Vec::new(),
@@ -114,9 +121,11 @@ impl Device {
             token: self.token.clone(),
             build: "test 1".into(),
             wait_s: super::WAIT_S_DEFAULT,
+            boot: self.boot.clone(),
         };
         let entropy = self.entropy;
-        self.core = Some(Core::new(store, settings, Box::new(move || entropy)).unwrap());
+        let now = self.now;
+        self.core = Some(Core::new(now, store, settings, Box::new(move || entropy)).unwrap());
     }
 
     /// The app goes away without a word and comes back to the same file.
@@ -125,6 +134,15 @@ impl Device {
         self.forget_what_was_said();
         self.attempt = 0;
         self.open();
+    }
+
+    /// The device is started anew, and the app after it. Its steady clock begins again.
+    pub fn reboot(&mut self) {
+        let passed = self.server_time() - BEGIN;
+        self.boot.push_str(" again");
+        self.now.mono_ms = 1_000;
+        self.origin = self.now.mono_ms - passed;
+        self.reopen();
     }
 
     pub fn core(&mut self) -> &mut Core {
@@ -243,7 +261,7 @@ impl Device {
 
     /// What the server's clock says.
     pub fn server_time(&self) -> i64 {
-        BEGIN + self.now.mono_ms - MONO_BEGIN
+        BEGIN + self.now.mono_ms - self.origin
     }
 
     /// Time passes and the core is asleep.
