@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::roots::Roots;
+use super::token::TokenProvider;
 
 /// What an engine is told when it is opened. [`Config::new`] has the three things that have no
 /// default; all else can be set on the value.
@@ -20,6 +22,10 @@ pub struct Config {
     pub user: String,
     /// Proof of that: a token of the app's own server. None where the server trusts names.
     pub token: Option<String>,
+    /// Whom to ask for a token: at the start if there is none, before one runs out, and when one was
+    /// refused; see [`TokenProvider`]. Absent: the app hears of it by events and calls
+    /// [`crate::Engine::renew_token`].
+    pub token_provider: Option<Arc<dyn TokenProvider>>,
     /// The database file of this user on this device; made if it is not there.
     pub database: PathBuf,
     /// How long an invite or join waits for a connection, unless it says otherwise; 30 s.
@@ -37,6 +43,7 @@ impl fmt::Debug for Config {
             roots,
             user,
             token,
+            token_provider,
             database,
             wait,
             build,
@@ -48,6 +55,7 @@ impl fmt::Debug for Config {
             .field("roots", roots)
             .field("user", user)
             .field("token", &token.as_ref().map(|_| "…"))
+            .field("token_provider", &token_provider.as_ref().map(|_| "…"))
             .field("database", database)
             .field("wait", wait)
             .field("build", build)
@@ -68,6 +76,7 @@ impl Config {
             roots: Roots::Webpki,
             user: user.into(),
             token: None,
+            token_provider: None,
             database: database.into(),
             wait: Duration::from_secs(super::core::WAIT_S_DEFAULT.into()),
             build: concat!("offhook ", env!("CARGO_PKG_VERSION")).to_owned(),

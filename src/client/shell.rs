@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 
 use super::clock::{Now, boot, now};
 use super::config::Config;
-use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
+use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted, TokenWanted};
 use super::event::{Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
 use super::subscription::{Events, Subscribers, Watch};
+use super::token::TokenRequest;
 use super::transport::{LinkCommand, LinkEvent, Transport};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -42,6 +43,10 @@ type Done = oneshot::Sender<Result<(), Error>>;
 enum Input {
     Work(Work),
     Link(LinkEvent),
+    Token {
+        request: u64,
+        given: Result<String, String>,
+    },
     Stop(oneshot::Sender<Result<(), Error>>),
 }
 
@@ -110,6 +115,8 @@ impl Shared {
 /// What the core's thread owns.
 struct Running {
     inputs: Receiver<Input>,
+    /// For what works beside the core's thread and has something to say to it.
+    from_beside: SyncSender<Input>,
     /// What came while the end of a connection was waited for.
     postponed: VecDeque<Input>,
     /// The attempt that the link is busy with.
@@ -125,6 +132,7 @@ struct Running {
     /// Who waits for their token to be taken, in the order in which they were given.
     renewing: VecDeque<Done>,
     logging_out: Vec<Done>,
+    token_request: Option<TokenRequest>,
 }
 
 impl Shell {
@@ -151,6 +159,7 @@ impl Shell {
         });
         let running = Running {
             inputs: receiver,
+            from_beside: inputs.clone(),
             postponed: VecDeque::new(),
             attempt: None,
             core: Some(core),
@@ -162,6 +171,7 @@ impl Shell {
             waiters: BTreeMap::new(),
             renewing: VecDeque::new(),
             logging_out: Vec::new(),
+            token_request: None,
         };
         let events = shared.subscribe();
         // Not joined by anybody: `close` waits for its work, and a dropped engine for nothing.
@@ -291,6 +301,7 @@ impl Running {
                 match next {
                     Some(Input::Work(work)) => work(&mut self),
                     Some(Input::Link(event)) => self.handle_link(event),
+                    Some(Input::Token { request, given }) => self.handle_token(request, given),
                     Some(Input::Stop(done)) => return self.stop(Some(done)),
                     None => break,
                 }
@@ -390,6 +401,12 @@ impl Running {
                         let _ = done.send(result);
                     }
                 }
+                Effect::TokenWanted { request, why } => self.ask_for_token(request, why),
+                Effect::TokenNotWanted { .. } => {
+                    if let Some(request) = &mut self.token_request {
+                        request.give_up();
+                    }
+                }
                 Effect::LoggedOut => {
                     for done in self.logging_out.drain(..) {
                         // Whoever asked may have gone; the logout is done all the same.
@@ -400,6 +417,37 @@ impl Running {
         }
         if self.core.as_mut().is_some_and(Core::take_changed) {
             self.shared.subscribers.tell_changed();
+        }
+    }
+
+    fn ask_for_token(&mut self, request: u64, why: TokenWanted) {
+        let from_beside = self.from_beside.clone();
+        let answer = move |given| {
+            // Without the core's thread nobody wants it any more.
+            let _ = from_beside.send(Input::Token { request, given });
+        };
+        let is_busy = self
+            .token_request
+            .as_ref()
+            .is_some_and(TokenRequest::is_under_way);
+        let asked = match &self.config.token_provider {
+            // One that blocks its thread cannot be given up.
+            Some(_) if is_busy => Err("the provider is still busy with the last request".into()),
+            Some(provider) => TokenRequest::start(Arc::clone(provider), why, answer),
+            None => Err("there is no provider".into()),
+        };
+        match asked {
+            Ok(asked) => self.token_request = Some(asked),
+            Err(error) => self.postponed.push_back(Input::Token {
+                request,
+                given: Err(error),
+            }),
+        }
+    }
+
+    fn handle_token(&mut self, request: u64, given: Result<String, String>) {
+        if let Some(core) = &mut self.core {
+            core.handle_token(now(), request, given);
         }
     }
 
@@ -480,6 +528,7 @@ fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
     let store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
     let settings = CoreSettings {
         token: config.token.clone(),
+        provides_tokens: config.token_provider.is_some(),
         build: config.build.clone(),
         wait_s: u32::try_from(config.wait.as_secs()).unwrap_or(u32::MAX),
         boot: boot().to_owned(),

@@ -12,3 +12,4 @@ mod joining;
 mod lifecycle;
 mod modes;
 mod refusals;
+mod tokens;

@@ -2,10 +2,10 @@
 
 use super::commands::frame_of;
 use super::session::Phase;
-use super::{Core, Effect, defect};
+use super::{Core, defect};
 use crate::call::DeviceId;
 use crate::client::clock::{Exchange, Now};
-use crate::client::event::{ConnectionCause, ConnectionState, EventKind};
+use crate::client::event::{ConnectionCause, ConnectionState};
 use crate::error::{Code, Error};
 use crate::protocol::{ClosingReason, Cursor, Feed, Goodbye, Lane, ToDevice, Welcome};
 
@@ -25,17 +25,11 @@ impl Core {
             ToDevice::Feed(feed) => self.handle_feed(now, feed),
             ToDevice::Pong(pong) => self.handle_pong(now, pong),
             ToDevice::TokenNotice(notice) => {
-                let event = EventKind::TokenWillExpire {
-                    seconds: notice.seconds,
-                };
-                self.effects.push_back(Effect::Event {
-                    position: None,
-                    event,
-                });
+                self.handle_token_notice(now, &notice);
                 Ok(())
             }
             ToDevice::Renewed(renewed) => {
-                self.handle_renewed(renewed.result);
+                self.handle_renewed(now, renewed.result);
                 Ok(())
             }
             ToDevice::Goodbye(goodbye) => {
@@ -78,16 +72,6 @@ impl Core {
         Err(defect(name, message))
     }
 
-    fn handle_renewed(&mut self, result: Result<(), Error>) {
-        // A refused one is forgotten: the one that the server knows may still be good.
-        let token = self.session.renewing.pop_front();
-        if result.is_ok() && token.is_some() {
-            self.settings.token.clone_from(&token);
-            self.session.shown_token = token;
-        }
-        self.effects.push_back(Effect::TokenRenewed(result));
-    }
-
     fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
         if welcome.welcome_token.len() > WELCOME_TOKEN_BYTES_MAX {
             // It is to fit into the next hello.
@@ -123,6 +107,7 @@ impl Core {
             history_done: false,
         };
         self.session.was_connected = true;
+        self.token_was_taken();
         self.change(
             now,
             ConnectionState::Connected,
@@ -140,7 +125,7 @@ impl Core {
     fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let why = error.to_string();
         if [Code::TokenExpired, Code::TokenInvalid].contains(&error.code) {
-            self.want_token(now, &why);
+            self.want_token(now, error.code, &why);
             return Ok(());
         }
         if error.code == Code::Dropped {
@@ -239,7 +224,7 @@ impl Core {
                 self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);
             }
             ClosingReason::TokenExpired => {
-                self.want_token(now, &goodbye.message);
+                self.want_token(now, Code::TokenExpired, &goodbye.message);
             }
             ClosingReason::Replaced | ClosingReason::ShuttingDown | ClosingReason::Violation => {
                 self.drop_link(now, &goodbye.message);

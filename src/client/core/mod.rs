@@ -20,6 +20,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tokens;
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,8 @@ pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
 use time::ClockNotes;
+pub use tokens::TokenWanted;
+use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -50,6 +53,8 @@ pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 pub struct CoreSettings {
     /// Proof of who the user is; none where the server trusts names.
     pub token: Option<String>,
+    /// Whether the app can be asked for a token.
+    pub provides_tokens: bool,
     /// The name of the build, for the server's log.
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
@@ -77,8 +82,20 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What became of a new token.
+    /// What became of a new token of the app's.
     TokenRenewed(Result<(), Error>),
+    /// The provider is to be asked for a token; [`Core::handle_token`] is to be told what it gave.
+    TokenWanted {
+        /// Which request this is.
+        request: u64,
+        /// Why.
+        why: TokenWanted,
+    },
+    /// A request is given up; its answer counts for nothing.
+    TokenNotWanted {
+        /// Which.
+        request: u64,
+    },
     /// The logout is done, or was given up waiting for.
     LoggedOut,
 }
@@ -102,6 +119,7 @@ pub struct Core {
     clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
+    tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -136,11 +154,12 @@ impl Core {
         now: Now,
         mut store: Store,
         settings: CoreSettings,
-        entropy: Entropy,
+        mut entropy: Entropy,
     ) -> Result<Self, Error> {
         let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
         let ((clock, clock_notes), feed) = store.transact(begin)?;
         let mut core = Self {
+            tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
             clock,
@@ -199,6 +218,7 @@ impl Core {
         };
         let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
+            .chain(self.next_token_timeout())
             .min()
     }
 
@@ -206,6 +226,7 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
+        self.token_timeout(now);
         self.session_timeout(now).and(file)
     }
 

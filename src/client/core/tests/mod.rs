@@ -14,6 +14,7 @@ mod identity;
 mod journal;
 mod missed;
 mod outbox;
+mod provider;
 mod push;
 mod rings;
 mod server;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 
 use server::Server;
 use tempfile::TempDir;
-use words::{words_of_end, words_of_event, words_of_frame, words_of_link};
+use words::{words_of_end, words_of_event, words_of_frame, words_of_link, words_of_want};
 
 use super::{Core, CoreSettings, Effect, Submission, Submitted};
 use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
@@ -58,6 +59,7 @@ pub struct Device {
     _folder: TempDir,
     entropy: u64,
     token: Option<String>,
+    provides_tokens: bool,
     /// Which boot of the device this is.
     boot: String,
     /// What the steady clock said when the story began; another number after a boot.
@@ -93,6 +95,7 @@ impl Device {
             _folder: folder,
             entropy,
             token: token.map(str::to_owned),
+            provides_tokens: false,
             boot: "boot".into(),
             origin: MONO_BEGIN,
             attempt: 0,
@@ -103,6 +106,14 @@ impl Device {
             answers_pings: true,
         };
         device.open();
+        device
+    }
+
+    /// Not started; the app can be asked for tokens.
+    pub fn with_provider(token: Option<&str>) -> Self {
+        let mut device = Self::with(0, token);
+        device.provides_tokens = true;
+        device.reopen();
         device
     }
 
@@ -119,6 +130,7 @@ impl Device {
         let store = Store::open(&self.file, &user("bob"), &DeviceId::trusted("b1")).unwrap();
         let settings = CoreSettings {
             token: self.token.clone(),
+            provides_tokens: self.provides_tokens,
             build: "test 1".into(),
             wait_s: super::WAIT_S_DEFAULT,
             boot: self.boot.clone(),
@@ -181,6 +193,12 @@ impl Device {
                 Effect::Event { event, .. } => self.told.push(words_of_event(&event)),
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
+                }
+                Effect::TokenWanted { request, why } => {
+                    self.told.push(words_of_want(request, &why));
+                }
+                Effect::TokenNotWanted { request } => {
+                    self.told.push(format!("request {request} given up"));
                 }
                 Effect::LoggedOut => self.told.push("logged out".into()),
             }
