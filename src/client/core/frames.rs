@@ -148,8 +148,8 @@ impl Core {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.cursor_due = None;
         self.write(now, |work| {
-            for command in work.tx.pending_commands()? {
-                work.settle(&command, Err(error.clone()))?;
+            for row in work.tx.pending_commands()? {
+                work.settle_row(&row, Err(error.clone()))?;
             }
             work.tx.set_identity(&device)
         })?;
@@ -189,22 +189,29 @@ impl Core {
             self.cursor_due = cursor.map(|Cursor { seq, .. }| Cursor { epoch, seq });
         }
         let taken = self.write(now, |work| {
+            let unknown = if live {
+                0
+            } else {
+                work.settle_unknown(feed.settled)?
+            };
             for call in &feed.calls {
                 work.take_record(call, live)?;
             }
             if open_ends || history_ends {
                 work.forget_unknown(open_ends)?;
             }
-            match cursor.filter(|_| !live) {
-                Some(Cursor { seq, .. }) => work.tx.advance(Cursor { epoch, seq }, work.now),
-                None => Ok(()),
+            if let Some(Cursor { seq, .. }) = cursor.filter(|_| !live) {
+                work.tx.advance(Cursor { epoch, seq }, work.now)?;
             }
+            Ok(unknown)
         });
         if taken.is_err() {
             // The cursor may not pass over what is not in the file.
             self.cursor_due = due;
         }
-        taken?;
+        for _ in 0..taken? {
+            self.session.count_settled();
+        }
         self.session.phase = Phase::Online {
             open_done: open_done || open_ends,
             history_done: history_done || history_ends,

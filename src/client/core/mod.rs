@@ -16,6 +16,7 @@ mod frames;
 mod heartbeat;
 mod push;
 mod records;
+mod renumber;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
-pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
 pub use files::{Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde_json::{Value, json};
 
 use super::calls::SORT_KEY_BITS;
-use super::commands::{COMMAND_COLUMNS, StoredCommand, read_command};
+use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, OsFiles};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
@@ -88,8 +88,11 @@ pub struct PendingCommand {
     pub op: Op,
     /// The call it is about.
     pub call_id: CallId,
-    /// What is asked.
-    pub command: Command,
+    /// The name of what is asked, as `callAccept`.
+    pub name: String,
+    /// What is asked; `None` for what only a newer build can read. That one will send it, if it comes
+    /// back in time.
+    pub command: Option<Command>,
     /// When it was given, on the server's clock.
     pub queued_at: Millis,
     /// After that it can mean nothing any more; 0 is never.
@@ -132,17 +135,31 @@ pub struct StatusCounts {
     pub cursor: Cursor,
 }
 
-impl From<StoredCommand> for PendingCommand {
-    fn from(stored: StoredCommand) -> Self {
-        Self {
-            op: stored.op,
-            call_id: stored.call_id,
-            command: stored.command,
-            queued_at: stored.queued_at,
-            expires_at: stored.expires_at,
-            sent: stored.number.is_some(),
-            attempts: stored.attempts,
-            last_error: stored.last_error,
+impl From<OutboxRow> for PendingCommand {
+    fn from(row: OutboxRow) -> Self {
+        match row {
+            OutboxRow::Known(stored) => Self {
+                op: stored.op,
+                call_id: stored.call_id,
+                name: stored.command.kind().name().to_owned(),
+                command: Some(stored.command),
+                queued_at: stored.queued_at,
+                expires_at: stored.expires_at,
+                sent: stored.number.is_some(),
+                attempts: stored.attempts,
+                last_error: stored.last_error,
+            },
+            OutboxRow::Foreign(foreign) => Self {
+                op: foreign.op,
+                call_id: foreign.call_id,
+                name: foreign.name,
+                command: None,
+                queued_at: foreign.queued_at,
+                expires_at: foreign.expires_at,
+                sent: foreign.number.is_some(),
+                attempts: foreign.attempts,
+                last_error: Some(format!("only a newer build can send it: {}", foreign.why)),
+            },
         }
     }
 }
@@ -186,7 +203,8 @@ impl Readers {
                 .into_iter()
                 .map(|row| self.entry(row, &mut waiting))
                 .collect();
-            waiting.retain(|command| first && command.command.kind() == CommandKind::Invite);
+            let invite = CommandKind::Invite.name();
+            waiting.retain(|command| first && command.name == invite);
             Ok(Page {
                 calls,
                 pending: waiting,
@@ -411,12 +429,7 @@ fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {
         "SELECT {COMMAND_COLUMNS} FROM commands WHERE verdict IS NULL ORDER BY n"
     ))?;
     let rows = statement.query_map([], read_command)?;
-    // One that cannot be read is the doctor's affair; the others are still pending.
-    rows.filter_map(|row| {
-        row.map(|row| row.ok().map(PendingCommand::from))
-            .transpose()
-    })
-    .collect()
+    rows.map(|row| row.map(PendingCommand::from)).collect()
 }
 
 fn journal(

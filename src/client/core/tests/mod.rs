@@ -16,6 +16,7 @@ mod missed;
 mod outbox;
 mod provider;
 mod push;
+mod renumber;
 mod rings;
 mod server;
 mod time;
