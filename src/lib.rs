@@ -50,7 +50,7 @@ pub use call::{
 };
 #[cfg(feature = "client")]
 pub use client::{
-    config::Config,
+    config::{Config, Memory},
     core::{PushTaken, TokenWanted},
     engine::{CallingInviteOptions, CommandOptions, Engine, InviteOptions, Status},
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},

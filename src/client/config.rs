@@ -8,6 +8,28 @@ use std::time::Duration;
 use super::roots::Roots;
 use super::token::TokenProvider;
 
+/// How much memory an engine may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Enough for long histories and busy users.
+    #[default]
+    Normal,
+    /// As little as does the work, for a notification extension or a small device. Against
+    /// [`Memory::Normal`]:
+    ///
+    /// | | normal | low |
+    /// |---|---|---|
+    /// | memory for pages of the database: writer; each reader | 2 MiB; 2 MiB | 256 KiB; 128 KiB |
+    /// | prepared statements: writer; each reader | 64; 16 | 24; 4 |
+    /// | readers kept open between queries | 2 | 1 |
+    /// | requests and frames that wait for the core | 1,024 | 64 |
+    /// | bytes received ahead | about 514 KiB | about 257 KiB |
+    /// | bytes sent and not acknowledged | 128 KiB | 32 KiB |
+    ///
+    /// Nothing works differently; queries of long histories and catching up take longer.
+    Low,
+}
+
 /// What an engine is told when it is opened. [`Config::new`] has the three things that have no
 /// default; all else can be set on the value.
 #[derive(Clone)]
@@ -32,6 +54,8 @@ pub struct Config {
     pub wait: Duration,
     /// The name of the app's build, for the server's log.
     pub build: String,
+    /// How much memory the engine may take.
+    pub memory: Memory,
 }
 
 /// Says whether there is a token and nothing of it: it is often what a log shows of an app.
@@ -47,6 +71,7 @@ impl fmt::Debug for Config {
             database,
             wait,
             build,
+            memory,
         } = self;
         formatter
             .debug_struct("Config")
@@ -59,6 +84,7 @@ impl fmt::Debug for Config {
             .field("database", database)
             .field("wait", wait)
             .field("build", build)
+            .field("memory", memory)
             .finish()
     }
 }
@@ -80,6 +106,7 @@ impl Config {
             database: database.into(),
             wait: Duration::from_secs(super::core::WAIT_S_DEFAULT.into()),
             build: concat!("offhook ", env!("CARGO_PKG_VERSION")).to_owned(),
+            memory: Memory::Normal,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::clock::{Now, boot, now};
-use super::config::Config;
+use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted, TokenWanted};
 use super::event::{Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
@@ -27,6 +27,8 @@ use crate::error::{Code, Error};
 
 /// Requests and frames that wait for the core.
 const INPUTS_MAX: usize = 1_024;
+/// The same, of an engine that is to take little memory.
+const INPUTS_LOW_MAX: usize = 64;
 /// The core looks at the clock at least this often: the thread's own timer does not count sleep.
 const WAKE_MAX: Duration = Duration::from_secs(10);
 /// How long the end of a connection may take to reach the server.
@@ -139,10 +141,14 @@ impl Shell {
     /// Starts the core's thread; the stream that it gives begins before anything is told.
     pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
-        let (inputs, receiver) = sync_channel(INPUTS_MAX);
+        let (inputs, receiver) = sync_channel(match config.memory {
+            Memory::Normal => INPUTS_MAX,
+            Memory::Low => INPUTS_LOW_MAX,
+        });
         let from_link = inputs.clone();
         let mut link_config = LinkConfig::new(config.server.clone(), config.roots.clone());
         link_config.server_name.clone_from(&config.server_name);
+        link_config.memory = config.memory;
         let link = QuicLink::start(
             link_config,
             Box::new(move |event| {
@@ -526,6 +532,7 @@ fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         .simple()
         .to_string();
     let store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
+    store.limit_memory(config.memory)?;
     let settings = CoreSettings {
         token: config.token.clone(),
         provides_tokens: config.token_provider.is_some(),

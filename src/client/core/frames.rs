@@ -90,6 +90,7 @@ impl Core {
         self.session.limits = Some(welcome.limits);
         self.session.handshake_timeouts = 0;
         self.session.unacknowledged = 0;
+        self.session.settled_told = None;
         // From here on until the first step is on disk, nothing of it is heard.
         self.held = Some(Vec::new());
         let (in_flight, commands) = self.write(now, |work| {

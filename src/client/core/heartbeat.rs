@@ -94,7 +94,11 @@ impl Core {
         if let Ok((first_unsettled, cursor)) = known {
             self.session.unacknowledged = 0;
             let number = first_unsettled.saturating_sub(1);
-            self.send_at(now, ToServer::Settled(Settled { number, cursor }));
+            let settled = Settled { number, cursor };
+            if self.session.settled_told != Some(settled) {
+                self.session.settled_told = Some(settled);
+                self.send_at(now, ToServer::Settled(settled));
+            }
         }
     }
 

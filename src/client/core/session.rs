@@ -9,8 +9,8 @@ use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use crate::error::Error;
 use crate::protocol::{
-    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, TO_SERVER_BYTES_MAX,
-    ToServer, VERSION_MAX, VERSION_MIN, codec::encoded_len,
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Settled,
+    TO_SERVER_BYTES_MAX, ToServer, VERSION_MAX, VERSION_MIN, codec::encoded_len,
 };
 
 /// The first pause before another attempt, at most.
@@ -74,6 +74,8 @@ pub(super) struct Session {
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
     pub(super) unacknowledged: u32,
+    /// What this connection was told last of what is on disk.
+    pub(super) settled_told: Option<Settled>,
     /// The line is stopped: from that number on, not before that time.
     pub(super) line_held: Option<(u64, i64)>,
     pub(super) last_sent: i64,
@@ -104,6 +106,7 @@ impl Session {
             limits: None,
             in_flight: 0,
             unacknowledged: 0,
+            settled_told: None,
             line_held: None,
             last_sent: 0,
             ping_sent: None,

@@ -10,6 +10,7 @@ mod commands;
 mod error;
 mod files;
 mod journal;
+mod memory;
 mod meta;
 mod migrate;
 mod read;

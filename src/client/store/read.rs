@@ -12,11 +12,13 @@ use super::calls::SORT_KEY_BITS;
 use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, OsFiles};
+use super::memory::{limit_reader, readers_kept};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
 use super::{BUSY_TIMEOUT, connect};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
 };
+use crate::client::config::Memory;
 use crate::client::event::{CommandSettled, Event, EventKind};
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
@@ -25,14 +27,13 @@ use crate::protocol::Cursor;
 pub const PAGE_MAX: usize = 100;
 /// Most events of one reading of the journal.
 pub const EVENTS_MAX: usize = 1_000;
-/// Reading connections that are kept open.
-const READERS_KEPT: usize = 2;
 
 /// Reading connections to a database.
 pub struct Readers {
     path: PathBuf,
     vfs: Option<String>,
     user: UserId,
+    memory: Memory,
     idle: Mutex<Idle>,
 }
 
@@ -176,8 +177,15 @@ impl Readers {
             path: path.to_owned(),
             vfs: files.vfs().map(str::to_owned),
             user: user.clone(),
+            memory: Memory::Normal,
             idle: Mutex::default(),
         }
+    }
+
+    /// The same readers, which take as much memory as is allowed.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// Closes the connections that are not in use.
@@ -319,11 +327,15 @@ impl Readers {
         let connection = match idle {
             Some(connection) => connection,
             None => open(self.vfs.as_deref(), &self.path)
+                .and_then(|connection| {
+                    limit_reader(&connection, self.memory)?;
+                    Ok(connection)
+                })
                 .map_err(|error| open_failure(&self.path, &error))?,
         };
         let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.closed == closed && idle.connections.len() < READERS_KEPT {
+        if idle.closed == closed && idle.connections.len() < readers_kept(self.memory) {
             idle.connections.push(connection);
         }
         Ok(value)
