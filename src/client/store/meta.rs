@@ -58,7 +58,12 @@ impl Tx<'_> {
             self.sql
                 .execute("DELETE FROM meta WHERE key = ?", [WELCOME_TOKEN]),
         )?;
-        self.run(self.sql.execute("UPDATE commands SET number = NULL", []))?;
+        // Numbers count from one again. What was sent under the old name stays marked as sent.
+        self.run(self.sql.execute(
+            "UPDATE commands SET number = CASE WHEN verdict IS NULL THEN NULL ELSE -n END
+              WHERE number IS NOT NULL",
+            [],
+        ))?;
         self.set_cursor(Cursor::default())
     }
 
