@@ -8,6 +8,7 @@
 //! may be worse than that of the one that syncs.
 
 use super::session::Phase;
+use super::time::ClockNotes;
 use super::{Core, Due, Effect};
 use crate::call::{CallEvent, DeviceId, Millis};
 use crate::client::clock::{Now, ServerClock};
@@ -58,8 +59,6 @@ pub(super) struct Lease {
     not_before: i64,
     /// Whether the app wants a connection.
     wanted: bool,
-    /// The clock's offset, as the file had it last.
-    offset: Option<Millis>,
 }
 
 /// All of a file that another engine may have changed and a core has in memory.
@@ -68,16 +67,16 @@ struct Found {
     generation: u64,
     device: Option<DeviceId>,
     feed: FeedPosition,
-    offset: Option<Millis>,
+    clock: (ServerClock, ClockNotes),
     due: Due,
     events: Vec<Event>,
     more: bool,
 }
 
 impl Found {
-    fn read(tx: &Tx<'_>, told: u64, now: Millis) -> Result<Self, Error> {
+    fn read(tx: &Tx<'_>, told: u64, boot: &str, now: (Now, Millis)) -> Result<Self, Error> {
         let version = tx.data_version()?;
-        let mut events = tx.journal_after(told, OTHERS_EVENTS_MAX + 1, now)?;
+        let mut events = tx.journal_after(told, OTHERS_EVENTS_MAX + 1, now.1)?;
         let more = events.len() > OTHERS_EVENTS_MAX;
         events.truncate(OTHERS_EVENTS_MAX);
         Ok(Self {
@@ -85,7 +84,7 @@ impl Found {
             generation: tx.generation()?,
             device: tx.stored_device()?,
             feed: tx.feed()?,
-            offset: tx.clock_offset()?,
+            clock: ClockNotes::begin(tx, boot, now.0)?,
             due: Due::read(tx)?,
             events,
             more,
@@ -104,7 +103,6 @@ impl Lease {
             to_send: false,
             not_before: i64::MIN,
             wanted: false,
-            offset: tx.clock_offset()?,
         })
     }
 }
@@ -203,6 +201,7 @@ impl Core {
         self.lease.not_before = now.mono_ms.saturating_add(FENCED_WAIT_MS);
         self.store.unlock();
         self.cursor_due = None;
+        self.forget_token_wanted();
         if self.is_logging_out() {
             self.stay_logged_out();
         }
@@ -226,7 +225,9 @@ impl Core {
         }
         let told = self.lease.told;
         let server_now = self.server_now(now);
-        let found = self.store.look(|tx| Found::read(tx, told, server_now))?;
+        let boot = &self.settings.boot;
+        let read = |tx: &Tx<'_>| Found::read(tx, told, boot, (now, server_now));
+        let found = self.store.look(read)?;
         self.lease.seen = Some(found.version);
         self.lease.behind = found.more;
         self.lease.to_send = true;
@@ -241,18 +242,17 @@ impl Core {
         }
         if !self.is_syncing() {
             self.session.epoch = found.feed.cursor.epoch;
-            self.take_in_clock(found.offset);
+            self.take_in_clock(found.clock);
         }
         self.tell_others(found.events, now);
         Ok(())
     }
 
     /// The one that syncs knows the server's time; one that waits has only what is in the file.
-    fn take_in_clock(&mut self, offset: Option<Millis>) {
-        if offset != self.lease.offset && self.clock.rtt_ms().is_none() {
-            self.clock = ServerClock::new(offset.unwrap_or(0));
+    fn take_in_clock(&mut self, (clock, notes): (ServerClock, ClockNotes)) {
+        if notes.differ_from(&self.clock_notes) {
+            (self.clock, self.clock_notes) = (clock, notes);
         }
-        self.lease.offset = offset;
     }
 
     /// Tells what others journaled, as if it happened now. What rang in vain before this engine
@@ -363,7 +363,11 @@ impl Effect {
         match self {
             Self::Settled { position, .. } => Some(*position),
             Self::Event { position, .. } => *position,
-            Self::Link(_) | Self::TokenRenewed(_) | Self::LoggedOut => None,
+            Self::Link(_)
+            | Self::TokenRenewed(_)
+            | Self::TokenWanted { .. }
+            | Self::TokenNotWanted { .. }
+            | Self::LoggedOut => None,
         }
     }
 }

@@ -18,9 +18,12 @@ mod heartbeat;
 mod lease;
 mod push;
 mod records;
+mod renumber;
 mod session;
 #[cfg(test)]
 mod tests;
+mod time;
+mod tokens;
 
 use std::collections::VecDeque;
 
@@ -30,6 +33,9 @@ use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
+use time::ClockNotes;
+pub use tokens::TokenWanted;
+use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -52,10 +58,14 @@ pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 pub struct CoreSettings {
     /// Proof of who the user is; none where the server trusts names.
     pub token: Option<String>,
+    /// Whether the app can be asked for a token.
+    pub provides_tokens: bool,
     /// The name of the build, for the server's log.
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
     pub wait_s: u32,
+    /// For how long `Now::mono_ms` counts from one origin: see [`super::clock::boot`].
+    pub boot: String,
 }
 
 /// What is to be done outside.
@@ -77,8 +87,20 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What became of a new token.
+    /// What became of a new token of the app's.
     TokenRenewed(Result<(), Error>),
+    /// The provider is to be asked for a token; [`Core::handle_token`] is to be told what it gave.
+    TokenWanted {
+        /// Which request this is.
+        request: u64,
+        /// Why.
+        why: TokenWanted,
+    },
+    /// A request is given up; its answer counts for nothing.
+    TokenNotWanted {
+        /// Which.
+        request: u64,
+    },
     /// The logout is done, or was given up waiting for.
     LoggedOut,
 }
@@ -99,9 +121,11 @@ pub struct Core {
     store: Store,
     settings: CoreSettings,
     clock: ServerClock,
+    clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
     lease: Lease,
+    tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -132,14 +156,23 @@ struct Work<'a> {
 }
 
 impl Core {
-    /// Takes over a store. Nothing happens before [`Self::start`].
-    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
-        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
+    /// Takes over a store. Nothing happens before [`Self::start`], but the time runs: from here on
+    /// by the steady clock alone.
+    pub fn new(
+        now: Now,
+        mut store: Store,
+        settings: CoreSettings,
+        mut entropy: Entropy,
+    ) -> Result<Self, Error> {
+        let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
+        let ((clock, clock_notes), feed) = store.transact(begin)?;
         let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
         Ok(Self {
+            tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
-            clock: ServerClock::new(offset.unwrap_or(0)),
+            clock,
+            clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
             lease,
@@ -194,6 +227,7 @@ impl Core {
         let file = self.due.ring.into_iter().chain(self.due.expiry);
         let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
+            .chain(self.next_token_timeout())
             .min()
     }
 
@@ -201,6 +235,7 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
+        self.token_timeout(now);
         self.session_timeout(now).and(file)
     }
 
@@ -248,7 +283,8 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() && self.cursor_due.is_none() {
+        let pressing = self.clock_notes.step(&self.clock, now).is_pressing();
+        if self.taken.is_empty() && self.cursor_due.is_none() && !pressing {
             return Ok(());
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
@@ -308,7 +344,8 @@ impl Core {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
-        let (value, due, told, receipts, written) = self.on_file(now, |tx, syncing| {
+        let step = self.clock_notes.step(&self.clock, now);
+        let (value, due, told, receipts, written, noted) = self.on_file(now, |tx, syncing| {
             let mut one = Work {
                 tx,
                 now: server_now,
@@ -317,17 +354,28 @@ impl Core {
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
+            if syncing {
+                step.correct(&one)?;
+            }
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written {
+            // Only the engine that syncs knows the server's clock from the server.
+            let noted = syncing && (written || step.is_pressing());
+            if written || noted {
                 write_along(tx, &taken, cursor_due.filter(|_| syncing), server_now)?;
             }
-            Ok((value, Due::read(tx)?, told, receipts, written))
+            if noted {
+                step.keep(tx)?;
+            }
+            Ok((value, Due::read(tx)?, told, receipts, written, noted))
         })?;
-        if written {
+        if written || noted {
             self.taken.clear();
             self.cursor_due = None;
+        }
+        if noted {
+            self.clock_notes.done(step);
         }
         self.due = due;
         self.tell_own(told);

@@ -15,9 +15,12 @@ mod journal;
 mod lease;
 mod missed;
 mod outbox;
+mod provider;
 mod push;
+mod renumber;
 mod rings;
 mod server;
+mod time;
 mod tokens;
 mod words;
 
@@ -26,7 +29,7 @@ use std::rc::Rc;
 
 use server::Server;
 use tempfile::TempDir;
-use words::{words_of_end, words_of_event, words_of_frame, words_of_link};
+use words::{words_of_end, words_of_event, words_of_frame, words_of_link, words_of_want};
 
 use super::{Core, CoreSettings, Effect, Submission, Submitted};
 use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
@@ -59,6 +62,11 @@ pub struct Device {
     folder: Rc<TempDir>,
     entropy: u64,
     token: Option<String>,
+    provides_tokens: bool,
+    /// Which boot of the device this is.
+    boot: String,
+    /// What the steady clock said when the story began; another number after a boot.
+    origin: i64,
     /// The attempt that the link was last asked for.
     attempt: u64,
     frames: Vec<ToServer>,
@@ -92,6 +100,9 @@ impl Device {
             folder: Rc::new(folder),
             entropy,
             token: token.map(str::to_owned),
+            provides_tokens: false,
+            boot: "boot".into(),
+            origin: MONO_BEGIN,
             attempt: 0,
             frames: Vec::new(),
             links: Vec::new(),
@@ -115,6 +126,14 @@ impl Device {
         device
     }
 
+    /// Not started; the app can be asked for tokens.
+    pub fn with_provider(token: Option<&str>) -> Self {
+        let mut device = Self::with(0, token);
+        device.provides_tokens = true;
+        device.reopen();
+        device
+    }
+
     /// Connected, caught up with nothing, and nothing left to read.
     pub fn connected() -> Self {
         let mut device = Self::new();
@@ -128,12 +147,15 @@ impl Device {
         let store = Store::open(&self.file, &user("bob"), &DeviceId::trusted("b1")).unwrap();
         let settings = CoreSettings {
             token: self.token.clone(),
+            provides_tokens: self.provides_tokens,
             build: "test 1".into(),
             wait_s: super::WAIT_S_DEFAULT,
+            boot: self.boot.clone(),
         };
         let entropy = self.entropy;
-        let mut core = Core::new(store, settings, Box::new(move || entropy)).unwrap();
-        core.look(self.now).unwrap();
+        let now = self.now;
+        let mut core = Core::new(now, store, settings, Box::new(move || entropy)).unwrap();
+        core.look(now).unwrap();
         self.core = Some(core);
     }
 
@@ -143,6 +165,15 @@ impl Device {
         self.forget_what_was_said();
         self.attempt = 0;
         self.open();
+    }
+
+    /// The device is started anew, and the app after it. Its steady clock begins again.
+    pub fn reboot(&mut self) {
+        let passed = self.server_time() - BEGIN;
+        self.boot.push_str(" again");
+        self.now.mono_ms = 1_000;
+        self.origin = self.now.mono_ms - passed;
+        self.reopen();
     }
 
     pub fn core(&mut self) -> &mut Core {
@@ -185,6 +216,12 @@ impl Device {
                 }
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
+                }
+                Effect::TokenWanted { request, why } => {
+                    self.told.push(words_of_want(request, &why));
+                }
+                Effect::TokenNotWanted { request } => {
+                    self.told.push(format!("request {request} given up"));
                 }
                 Effect::LoggedOut => self.told.push("logged out".into()),
             }
@@ -265,7 +302,7 @@ impl Device {
 
     /// What the server's clock says.
     pub fn server_time(&self) -> i64 {
-        BEGIN + self.now.mono_ms - MONO_BEGIN
+        BEGIN + self.now.mono_ms - self.origin
     }
 
     /// Time passes and the core is asleep.
