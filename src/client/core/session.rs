@@ -254,6 +254,7 @@ impl Core {
     /// The device moved to another network: nothing that was known of the old one holds.
     pub fn network_changed(&mut self, now: Now) {
         self.session.failures = 0;
+        self.session.handshake_timeouts = 0;
         self.hasten_token(now);
         match self.session.phase {
             Phase::Online { .. } => {
@@ -424,11 +425,18 @@ impl Core {
             return;
         }
         let mut message = why.message.clone();
-        if why.kind == DownKind::HandshakeTimeout {
-            self.session.handshake_timeouts += 1;
-            if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
-                message.push_str("; UDP seems to be blocked on this network");
+        match why.kind {
+            DownKind::HandshakeTimeout => {
+                self.session.handshake_timeouts += 1;
+                if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
+                    message.push_str("; UDP seems to be blocked on this network");
+                }
             }
+            // There was an answer, so UDP comes through.
+            DownKind::Refused | DownKind::Certificate | DownKind::Protocol | DownKind::Closed => {
+                self.session.handshake_timeouts = 0;
+            }
+            DownKind::Lost | DownKind::Local | DownKind::Address | DownKind::Overflow => {}
         }
         self.wait_a_while(now, &message);
     }
