@@ -145,7 +145,7 @@ impl Storm {
             self.server.starts();
             // Some notice because they move; the others find out by themselves.
             for device in self.up() {
-                if self.random.permille(400) {
+                if self.random.permille(600) {
                     self.devices[device].tells("networkChanged", json!({}));
                 }
             }

@@ -173,6 +173,27 @@ const OF_A_DEVICE: &[Rule] = &[
                         OR command IN ('callAccept', 'callReject', 'callJoin')))",
     ),
     (
+        "a ring ended as its invitation did, or before that by the device's own timer",
+        "WITH ended AS (
+             SELECT r.call_id, r.invitation, r.closed_how AS how, e.state, e.device,
+                    e.device = me.device AS here,
+                    EXISTS (SELECT 1 FROM d.commands k WHERE k.call_id = r.call_id
+                               AND k.verdict = 'accepted'
+                               AND k.command IN ('callAccept', 'callJoin')) AS came_in
+               FROM me, d.rings r JOIN d.calls c USING (call_id)
+                    LEFT JOIN (
+                        SELECT call_id, j.value ->> 'invitation' AS invitation,
+                               j.value ->> 'state' AS state, j.value ->> 'device' AS device
+                          FROM me, s.calls JOIN s.members m USING (call_key), json_each(closings) j
+                         WHERE m.user = me.user) e USING (call_id, invitation)
+              WHERE r.invitation > 0)
+         SELECT * FROM ended
+          WHERE how NOT IN (CASE WHEN state IS NULL THEN 'ended'
+                                 WHEN state IN ('timeout', 'cancelled') THEN state
+                                 WHEN here THEN 'verdict' ELSE 'elsewhere' END,
+                            iif(here, '', 'timeout_local'), iif(came_in, 'verdict', ''))",
+    ),
+    (
         "each verdict was told once at most, and is the one that is in the file",
         "SELECT j.op, count(*), j.accepted, c.verdict
            FROM (SELECT params ->> 'op' AS op, params ->> 'result' IS NOT NULL AS accepted

@@ -3,6 +3,7 @@
 //! `OFFHOOK_CHAOS_ROUNDS` makes it longer or shorter, `OFFHOOK_CHAOS_SEED` another one. Processes
 //! and datagrams are never twice as fast, so a seed gives the same choices, not the same run.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::sql::{self, Files};
 
 const ROUNDS: u64 = 300;
 const SEED: u64 = 2026;
+/// Lines of each log that a failure shows; all of them are kept.
+const TAIL_LINES: usize = 10;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -32,6 +35,12 @@ impl Drop for Evidence {
             && let Some(folder) = self.folder.take()
         {
             let Self { seed, rounds, .. } = self;
+            for entry in std::fs::read_dir(folder.path()).into_iter().flatten() {
+                let path = entry.expect("an entry").path();
+                if path.extension().is_some_and(|extension| extension == "log") {
+                    eprintln!("{}: … {}", path.display(), tail(&path));
+                }
+            }
             eprintln!(
                 "the files and logs are in {}; again: OFFHOOK_CHAOS_SEED={seed} \
                  OFFHOOK_CHAOS_ROUNDS={rounds} cargo test --test chaos kills",
@@ -39,6 +48,14 @@ impl Drop for Evidence {
             );
         }
     }
+}
+
+/// The last that a process had to say.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let from = text.lines().count().saturating_sub(TAIL_LINES);
+    text.lines().skip(from).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -150,7 +167,7 @@ fn said_and_written(device: &Device) -> Vec<String> {
     findings
 }
 
-fn errors(who: &str, log: &std::path::Path) -> Vec<String> {
+fn errors(who: &str, log: &Path) -> Vec<String> {
     let log = std::fs::read(log).expect("a log");
     String::from_utf8_lossy(&log)
         .lines()
