@@ -198,7 +198,7 @@ impl Storm {
                 let answers = ["callAccept", "callAccept", "callReject", "callJoin"];
                 Some((*self.random.one_of(&answers), call))
             }
-            (3..7, _, Some(call)) => {
+            (3..8, _, Some(call)) => {
                 let goings = [
                     "callingInvite",
                     "callCancel",
@@ -379,10 +379,17 @@ impl Storm {
             if self.devices[index].is_up() {
                 let device = &mut self.devices[index];
                 device.tells("setNetwork", json!({"online": true}));
-                device.tells("networkChanged", json!({}));
+                // The others come back by themselves.
+                if self.random.permille(500) {
+                    device.tells("networkChanged", json!({}));
+                }
             } else {
                 self.comes_back(index);
             }
+        }
+        // What waited may make calls yet.
+        for device in &mut self.devices {
+            has_all_verdicts(device);
         }
         self.all_calls_end();
         for device in &mut self.devices {
@@ -425,6 +432,15 @@ impl Storm {
         }
         self.server.stops();
     }
+}
+
+fn has_all_verdicts(device: &mut Device) {
+    let shown = std::cell::RefCell::new(String::new());
+    until(&|| shown.borrow().clone(), || {
+        let status = device.asks("status", json!({}));
+        *shown.borrow_mut() = format!("{}: {status}", device.name);
+        status["pending"] == 0 && status["connection"]["state"] == 2
+    });
 }
 
 /// Nothing waits for a verdict, nothing rings, and all records are the server's.
