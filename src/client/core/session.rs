@@ -317,6 +317,7 @@ impl Core {
     pub(super) fn want_token(&mut self, now: Now, why: &str) {
         self.session.error = Some(why.to_owned());
         if self.settings.token == self.session.shown_token {
+            self.note_why(now, why);
             self.go_off(now, ConnectionCause::TokenExpired, why);
         } else {
             self.close_link();
@@ -471,12 +472,21 @@ impl Core {
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
+        self.note_why(now, why);
         let state = if self.session.was_connected {
             ConnectionState::Reconnecting
         } else {
             ConnectionState::Connecting
         };
         self.change(now, state, cause, why);
+    }
+
+    /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
+    /// take it costs nothing.
+    fn note_why(&mut self, now: Now, why: &str) {
+        if let Err(error) = self.write(now, |work| work.tx.note_error(why)) {
+            tracing::debug!(%error, "why commands wait could not be noted");
+        }
     }
 
     pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
