@@ -114,6 +114,7 @@ fn point_11_what_cannot_be_committed_is_neither_told_to_the_app_nor_acknowledged
     assert_eq!(world.heard("bob1"), [""; 0]);
     assert_eq!(world.sent("bob1", "receipt"), [""; 0]);
     assert_eq!(world.page("bob1").calls, []);
+    assert_eq!(world.journal("bob1"), [""; 0]);
     assert_eq!(world.state("alice1", "c1", "bob"), UserState::Inviting);
     spoil::commits_succeed(&bobs_file);
     world.pass(30_000);
