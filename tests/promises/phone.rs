@@ -10,13 +10,13 @@ use offhook::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use offhook::protocol::{ToDevice, ToServer};
 use offhook::server::core::ConnId;
 use offhook::{
-    CallEntry, CallId, Command, DeviceId, Error, Event, EventKind, Filter, Mode, Op, Page,
+    CallEntry, CallId, Code, Command, DeviceId, Error, Event, EventKind, Filter, Mode, Op, Page,
     PendingCommand, UserState,
 };
 
 use crate::commands::{id, invite, user};
 use crate::words;
-use crate::world::{World, over_the_wire_down, over_the_wire_up};
+use crate::world::{World, once_let_go, over_the_wire_down, over_the_wire_up};
 
 /// Something that is on its way to a device.
 pub enum Item {
@@ -143,7 +143,8 @@ impl World {
         };
         let phone = self.phone_mut(name);
         let device = DeviceId::trusted(name);
-        let store = Store::open(&phone.file, &user(&phone.user), &device).unwrap();
+        let open = || Store::open(&phone.file, &user(&phone.user), &device);
+        let store = once_let_go(open, |error| error.code == Code::InUse);
         let settings = CoreSettings {
             token: phone.token.clone(),
             build: "promises".to_owned(),

@@ -5,7 +5,9 @@
 //! happen that can happen at this moment; [`World::pass`] lets time go by.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use offhook::client::clock::Now;
 use offhook::client::transport::{DownKind, LinkDown};
@@ -14,11 +16,13 @@ use offhook::server::auth::{Auth, Keys};
 use offhook::server::core::{ConnId, Core, Effect, Input, Time};
 use offhook::server::push::Push;
 use offhook::server::settings::Settings;
+use offhook::server::store::StoreError;
 use offhook::server::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use crate::fault::{Fault, Faulty};
 use crate::phone::{Item, Phone};
+use crate::support::SOON;
 
 /// The server's clock when a test begins.
 pub const BEGIN: i64 = 1_800_000_000_000;
@@ -164,8 +168,10 @@ impl World {
     }
 
     pub fn start_server(&mut self) {
+        let open = || SqliteStore::open(&self.data());
+        let store = once_let_go(open, |error| matches!(error, StoreError::InUse(_)));
         let store = Faulty {
-            store: SqliteStore::open(&self.data()).unwrap(),
+            store,
             fault: self.fault.clone(),
         };
         self.starts += 1;
@@ -350,6 +356,21 @@ fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap()
+}
+
+/// Opens what was closed a moment ago. While another test begins a process, that has all the locks
+/// of this one for as long as it takes to become another program.
+pub fn once_let_go<T, E: Debug>(
+    open: impl Fn() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if is_held(&error) && begun.elapsed() < SOON => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// A frame as the other side reads it.

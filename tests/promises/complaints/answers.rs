@@ -9,7 +9,8 @@ use crate::world::World;
 /// the verdict of that answer.
 #[test]
 fn own_accept_seen_as_answered_elsewhere_because_the_event_overtook_the_reply() {
-    for answer in [accept(), join()] {
+    // So is an own decline.
+    for answer in [accept(), join(), reject()] {
         let mut world = World::new();
         world.devices(&["alice", "bob", "carol"]);
         world.rings("alice1", "c1", &["bob", "carol"], Mode::Advanced);

@@ -69,11 +69,13 @@ async fn point_6_a_ring_of_a_device_without_a_network_stops_with_local_true() {
 fn point_6_a_ring_goes_on_while_an_own_answer_is_on_its_way() {
     for answer in [accept(), reject()] {
         let mut world = ringing(0);
+        world.device("dora", "dora1");
+        world.rings("dora1", "c2", &["bob"], Mode::General);
         world.pass(80_000);
         world.phone_mut("bob1").down_held = true;
         world.does("bob1", "o1", "c1", answer);
         world.pass(19_000);
-        assert_eq!(world.heard("bob1"), [""; 0]);
+        assert_eq!(world.heard("bob1"), ["timeout c2 local"], "that one alone");
         world.phone_mut("bob1").down_held = false;
         world.pass(1_000);
         let heard = world.heard("bob1");
