@@ -317,7 +317,6 @@ impl Core {
     pub(super) fn want_token(&mut self, now: Now, why: &str) {
         self.session.error = Some(why.to_owned());
         if self.settings.token == self.session.shown_token {
-            self.note_why(now, why);
             self.go_off(now, ConnectionCause::TokenExpired, why);
         } else {
             self.close_link();
@@ -493,6 +492,9 @@ impl Core {
         self.close_link();
         self.leave_online();
         self.session.phase = Phase::Off;
+        if !why.is_empty() {
+            self.note_why(now, why);
+        }
         self.change(now, ConnectionState::Disconnected, cause, why);
         // Whatever ended the connection, nothing is left to log out of.
         if self.session.logout_until.take().is_some() {
