@@ -15,11 +15,9 @@ fn point_3_a_pending_accept_is_never_shown_as_accepted() {
     let looks_pending = |world: &World| {
         let entry = world.entry("bob1", "c1").unwrap();
         assert_eq!(world.state("bob1", "c1", "bob"), UserState::Received);
-        let pending: Vec<&Command> = entry.pending.iter().map(|one| &one.command).collect();
-        assert!(
-            matches!(pending[..], [Command::Accept { .. }]),
-            "{pending:?}"
-        );
+        assert_eq!(entry.pending.len(), 1);
+        let what = format!("{:?}", entry.pending[0].command);
+        assert!(what.contains("Accept {"), "{what}");
         assert!(entry.call.is_started());
     };
     looks_pending(&world);
