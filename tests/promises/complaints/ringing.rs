@@ -110,7 +110,7 @@ fn a_skewed_clock_drops_or_prolongs_the_ring() {
                 world.cut("bob1");
                 world.crash("bob1");
                 world.does("alice1", "o1", "c1", invite_with_push(&["bob"]));
-                world.open("bob1");
+                world.start("bob1");
                 let payload = world.pushes.remove(0).payload().to_string();
                 let taken = world.act("bob1", |core, now| core.handle_push(now, &payload));
                 assert!(taken.unwrap().ring, "{skew}");
