@@ -141,6 +141,7 @@ impl World {
             random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             random ^ (random >> 29)
         };
+        let now = self.clocks_of(name);
         let phone = self.phone_mut(name);
         let device = DeviceId::trusted(name);
         let open = || Store::open(&phone.file, &user(&phone.user), &device);
@@ -149,8 +150,11 @@ impl World {
             token: phone.token.clone(),
             build: "promises".to_owned(),
             wait_s: WAIT_S_DEFAULT,
+            provides_tokens: false,
+            boot: "one boot".to_owned(),
         };
-        phone.core = Some(Core::new(store, settings, Box::new(entropy)).unwrap());
+        let core = Core::new(now, store, settings, Box::new(entropy));
+        phone.core = Some(core.unwrap());
     }
 
     /// The app is started: opens the file and begins to connect.

@@ -263,3 +263,21 @@ fn point_6_deadlines_that_passed_while_the_server_was_away_fire_when_it_starts()
         assert_eq!(world.heard("alice1"), ["changed c1 bob=timeout"]);
     }
 }
+
+#[test]
+fn point_6_a_wall_clock_that_is_changed_while_the_app_does_not_run_changes_nothing_either() {
+    for jump in [DAY, -DAY] {
+        let mut world = ringing(0);
+        world.cut("bob1");
+        world.close("bob1");
+        world.phone_mut("bob1").skew += jump;
+        world.pass(30_000);
+        // The same boot, and no connection.
+        world.start("bob1");
+        assert_eq!(world.ringing("bob1"), [id("c1")], "{jump}");
+        world.pass(59_999);
+        assert_eq!(world.heard("bob1"), [""; 0], "{jump}");
+        world.pass(1);
+        assert_eq!(world.heard("bob1"), [RUN_OUT], "{jump}");
+    }
+}
