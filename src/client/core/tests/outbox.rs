@@ -287,6 +287,27 @@ fn an_invite_that_was_sent_is_not_withdrawn() {
     assert!(device.told().is_empty());
 }
 
+// Why it waits ----------------------------------------------------------------------------------
+
+#[test]
+fn what_waits_says_why_the_connection_failed_last() {
+    let mut device = Device::new();
+    device.start();
+    device.submit("o1", "c1", quit()).unwrap();
+    let why = |device: &Device| device.readers().pending().unwrap()[0].last_error.clone();
+    assert_eq!(why(&device), None);
+    device.down(DownKind::HandshakeTimeout);
+    assert_eq!(why(&device).as_deref(), Some("down"));
+    device.pass(1_000);
+    device.up();
+    let error = Error::new(Code::TokenExpired, "expired", "the token has expired");
+    let refused = crate::protocol::Refused {
+        error: error.clone(),
+    };
+    device.hear(ToDevice::Refused(refused)).unwrap();
+    assert_eq!(why(&device), Some(error.to_string()));
+}
+
 // Two answers -----------------------------------------------------------------------------------
 
 #[test]
