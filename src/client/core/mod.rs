@@ -14,6 +14,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod preview;
 mod push;
 mod records;
 mod session;

@@ -36,9 +36,9 @@ pub(super) enum Phase {
     Off,
     /// The next attempt begins at that time.
     Waiting { until: i64 },
-    /// The link is connecting.
+    /// The link is connecting; the hello waits there, or is on its way already.
     Connecting,
-    /// The hello is sent.
+    /// There is a connection, and the hello is on it.
     Greeting { until: i64 },
     /// Welcomed. `open_done`: all that rings or is open has come; `history_done`: all else, too.
     Online { open_done: bool, history_done: bool },
@@ -63,6 +63,12 @@ pub struct LinkStatus {
 pub(super) struct Session {
     pub(super) phase: Phase,
     attempt: u64,
+    /// Whether the link has this attempt's hello, and when it was made.
+    hello_made_at: Option<i64>,
+    /// When the connection was there.
+    pub(super) up_at: i64,
+    /// Whether the server has said what is open, and is still to take note of the hello.
+    pub(super) previewed: bool,
     pub(super) epoch: u64,
     network: bool,
     pub(super) failures: u32,
@@ -93,6 +99,9 @@ impl Session {
         Self {
             phase: Phase::Off,
             attempt: 0,
+            hello_made_at: None,
+            up_at: 0,
+            previewed: false,
             epoch,
             network: true,
             failures: 0,
@@ -206,7 +215,7 @@ impl Core {
                 ConnectionCause::ActiveLogin,
                 "",
             );
-            self.connect();
+            self.connect(now);
         }
     }
 
@@ -220,7 +229,7 @@ impl Core {
             self.session.failures = 0;
             // Said once more, it is no reason to give up what there is.
             if let Phase::Waiting { .. } = self.session.phase {
-                self.connect();
+                self.connect(now);
             }
         } else if self.session.phase != Phase::Off {
             // What is still in the pipe is not listened to.
@@ -250,7 +259,7 @@ impl Core {
                 self.effects
                     .push_back(Effect::Link(LinkCommand::NetworkChanged));
             }
-            Phase::Waiting { .. } if self.session.network => self.connect(),
+            Phase::Waiting { .. } if self.session.network => self.connect(now),
             Phase::Off | Phase::Waiting { .. } => {}
         }
     }
@@ -278,7 +287,7 @@ impl Core {
         }
         self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
         if let Phase::Waiting { .. } = self.session.phase {
-            self.connect();
+            self.connect(now);
         }
         self.say_logout();
     }
@@ -337,7 +346,7 @@ impl Core {
         let current = self.session.attempt;
         match event {
             LinkEvent::Up { attempt, .. } if attempt == current => {
-                let done = self.greet(now);
+                let done = self.link_up(now);
                 self.or_drop_link(now, done)
             }
             LinkEvent::Frame { attempt, frame } if attempt == current => {
@@ -366,7 +375,7 @@ impl Core {
             self.logged_out(now);
         }
         match self.session.phase {
-            Phase::Waiting { until } if until <= time && self.session.network => self.connect(),
+            Phase::Waiting { until } if until <= time && self.session.network => self.connect(now),
             Phase::Greeting { until } if until <= time => {
                 self.drop_link(now, "the server did not answer the hello in time");
             }
@@ -384,15 +393,37 @@ impl Core {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, now: Now) {
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
+        self.session.hello_made_at = None;
+        self.session.previewed = false;
         let attempt = self.session.attempt;
         self.effects
             .push_back(Effect::Link(LinkCommand::Connect { attempt }));
+        // At once, so that it can go with the first packet. A file that cannot be read now is read
+        // when the connection is there, and then it is an error.
+        let _ = self.say_hello(now);
     }
 
-    fn greet(&mut self, now: Now) -> Result<(), Error> {
+    fn link_up(&mut self, now: Now) -> Result<(), Error> {
+        self.session.up_at = now.mono_ms;
+        self.session.last_sent = now.mono_ms;
+        self.session.phase = Phase::Greeting {
+            until: now.mono_ms + HELLO_TIMEOUT_MS,
+        };
+        if self.session.hello_made_at.is_none() {
+            self.say_hello(now)?;
+        }
+        Ok(())
+    }
+
+    /// When the hello of this attempt was made.
+    pub(super) fn hello_made_at(&self) -> i64 {
+        self.session.hello_made_at.unwrap_or(self.session.up_at)
+    }
+
+    fn say_hello(&mut self, now: Now) -> Result<(), Error> {
         let hello = self.store.transact(|tx| {
             Ok(Hello {
                 version_min: VERSION_MIN,
@@ -421,9 +452,7 @@ impl Core {
             && hello.open_calls.pop().is_some()
         {}
         self.session.shown_token.clone_from(&hello.token);
-        self.session.phase = Phase::Greeting {
-            until: now.mono_ms + HELLO_TIMEOUT_MS,
-        };
+        self.session.hello_made_at = Some(now.mono_ms);
         self.send_at(now, ToServer::Hello(Box::new(hello)));
         Ok(())
     }
@@ -500,6 +529,7 @@ impl Core {
 
     /// What holds only while online ends. What was held back is on disk, so it may be heard.
     fn leave_online(&mut self) {
+        self.session.previewed = false;
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
