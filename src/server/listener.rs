@@ -348,8 +348,10 @@ async fn talk(
             hand_over(service, Input::Frame { conn, frame }).await?;
         }
         if let Some((established, deadline)) = unconfirmed {
-            timeout_at(deadline, established).await.ok()?;
-            if connection.close_reason().is_some() {
+            let is_over = timeout_at(deadline, established).await.is_ok();
+            if !is_over || connection.close_reason().is_some() {
+                let peer = connection.remote_address();
+                tracing::debug!(conn = conn.0, %peer, "an early hello was never confirmed");
                 return None;
             }
             place.handshake_done();

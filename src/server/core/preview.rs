@@ -41,7 +41,8 @@ impl State {
                 return self.say_goodbye(work, conn, ClosingReason::Violation, why);
             }
         }
-        tracing::debug!(conn = conn.0, answered = preview.is_some(), "early hello");
+        let peer = session.peer;
+        tracing::debug!(conn = conn.0, %peer, answered = preview.is_some(), "early hello");
         if let Some(preview) = preview {
             self.send(work, conn, ToDevice::Preview(Box::new(preview)));
         }
