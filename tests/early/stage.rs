@@ -92,6 +92,7 @@ impl Stage {
             engine,
             events,
             heard: Vec::new(),
+            known: 0,
         }
     }
 
@@ -122,6 +123,8 @@ pub struct Device {
     pub engine: Engine,
     events: Events,
     pub heard: Vec<Event>,
+    /// How much of it is not looked at any more.
+    known: usize,
 }
 
 impl Device {
@@ -137,21 +140,25 @@ impl Device {
         self.engine.pause(None).await.unwrap();
     }
 
-    pub async fn resume(&self) {
+    pub async fn resume(&mut self) {
+        self.forget();
         self.engine.resume().await.unwrap();
     }
 
-    /// Waits for something that is heard from now on.
+    /// From here on is what is waited for.
+    pub fn forget(&mut self) {
+        self.known = self.heard.len();
+    }
+
+    /// Waits for something, in whatever order things come.
     pub async fn hears(&mut self, is_it: impl Fn(&EventKind) -> bool) {
-        loop {
-            let event = timeout(PATIENCE, self.events.next())
-                .await
-                .expect("in time");
-            let event = event.expect("no lag").expect("the engine is open");
-            let found = is_it(&event.kind);
-            self.heard.push(event);
-            if found {
-                return;
+        while !self.heard[self.known..].iter().any(|one| is_it(&one.kind)) {
+            match timeout(PATIENCE, self.events.next()).await {
+                Ok(event) => self.heard.push(event.expect("no lag").expect("it is open")),
+                Err(_) => {
+                    eprintln!("{}", String::from_utf8_lossy(&LOG.lock().unwrap()));
+                    panic!("it did not come; what did is {:?}", self.heard);
+                }
             }
         }
     }
