@@ -33,6 +33,7 @@ async fn a_flight_that_never_arrived_and_is_sent_by_somebody_else_has_no_effect(
     let stage = Stage::new();
     let alice = stage.beside_the_proxy("alice").await;
     let mut bob = stage.behind_the_proxy("bob").await;
+    alice.greet(&mut bob, "bob").await;
     bob.pause().await;
     let call = alice.ring("bob").await;
     // It is what the device is expected to say, word by word, and the session is still good.

@@ -12,6 +12,7 @@ async fn what_rings_is_heard_after_one_round_trip_where_a_session_is_resumed() {
     let stage = Stage::new();
     let alice = stage.beside_the_proxy("alice").await;
     let mut bob = stage.behind_the_proxy("bob").await;
+    alice.greet(&mut bob, "bob").await;
     bob.pause().await;
     let call = alice.ring("bob").await;
     let before = last_hello(&stage.data(), "bob");
@@ -29,13 +30,7 @@ async fn what_rings_is_heard_after_one_round_trip_where_a_session_is_resumed() {
     stage.proxy.pass_all();
     bob.connected().await;
     assert_ne!(last_hello(&stage.data(), "bob"), before);
-    alice
-        .engine
-        .call_cancel(&[], &call, Default::default())
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    alice.cancel(&call).await;
     bob.ring_stops(&call).await;
     assert_eq!(bob.rang(&call), 1);
 }
@@ -44,7 +39,8 @@ async fn what_rings_is_heard_after_one_round_trip_where_a_session_is_resumed() {
 async fn without_a_session_it_takes_a_second_round_trip() {
     let stage = Stage::new();
     let alice = stage.beside_the_proxy("alice").await;
-    let bob = stage.behind_the_proxy("bob").await;
+    let mut bob = stage.behind_the_proxy("bob").await;
+    alice.greet(&mut bob, "bob").await;
     bob.engine.close().await.unwrap();
     drop(bob);
     let call = alice.ring("bob").await;
@@ -66,6 +62,7 @@ async fn sessions_are_good_after_a_restart_of_the_server_in_good_order() {
     let mut stage = Stage::new();
     let alice = stage.beside_the_proxy("alice").await;
     let mut bob = stage.behind_the_proxy("bob").await;
+    alice.greet(&mut bob, "bob").await;
     bob.pause().await;
     let call = alice.ring("bob").await;
     alice.pause().await;
@@ -86,6 +83,7 @@ async fn a_hello_that_the_server_refuses_ahead_of_time_is_said_again_by_itself()
     let mut stage = Stage::new();
     let alice = stage.beside_the_proxy("alice").await;
     let mut bob = stage.behind_the_proxy("bob").await;
+    alice.greet(&mut bob, "bob").await;
     bob.pause().await;
     let call = alice.ring("bob").await;
     alice.pause().await;

@@ -11,8 +11,8 @@ use offhook::server::push::LogSink;
 use offhook::server::settings::Settings;
 use offhook::server::{Server, ServerConfig};
 use offhook::{
-    CallEvent, CallId, Config, ConnectionState, Engine, Event, EventKind, Events, InviteOptions,
-    Roots,
+    CallEvent, CallId, CommandOptions, Config, ConnectionState, Engine, Event, EventKind, Events,
+    InviteOptions, Roots,
 };
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -25,10 +25,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const UNDER_WAY: Duration = Duration::from_millis(200);
 
 pub struct Stage {
-    folder: TempDir,
     pub address: SocketAddr,
     server: Option<Server>,
     pub proxy: Proxy,
+    folder: TempDir,
 }
 
 impl Stage {
@@ -38,10 +38,10 @@ impl Stage {
         let server = start("127.0.0.1:0".parse().unwrap(), folder.path().join("server"));
         let address = server.local_addr();
         Self {
-            folder,
             address,
             server: Some(server),
             proxy: Proxy::start(address),
+            folder,
         }
     }
 
@@ -128,6 +128,20 @@ pub struct Device {
 }
 
 impl Device {
+    /// Rings that device once. Then it has all that there is, and knows how far it is.
+    pub async fn greet(&self, other: &mut Device, user: &str) {
+        let call = self.ring(user).await;
+        other.is_rung(&call).await;
+        self.cancel(&call).await;
+        other.ring_stops(&call).await;
+    }
+
+    pub async fn cancel(&self, call: &CallId) {
+        let options = CommandOptions::default();
+        let cancel = self.engine.call_cancel(&[], call, options).await;
+        cancel.unwrap().await.unwrap();
+    }
+
     pub async fn ring(&self, user: &str) -> CallId {
         let invite = self
             .engine

@@ -17,9 +17,12 @@ mod heartbeat;
 mod preview;
 mod push;
 mod records;
+mod renumber;
 mod session;
 #[cfg(test)]
 mod tests;
+mod time;
+mod tokens;
 
 use std::collections::VecDeque;
 
@@ -27,6 +30,9 @@ pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
+use time::ClockNotes;
+pub use tokens::TokenWanted;
+use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -49,10 +55,14 @@ pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 pub struct CoreSettings {
     /// Proof of who the user is; none where the server trusts names.
     pub token: Option<String>,
+    /// Whether the app can be asked for a token.
+    pub provides_tokens: bool,
     /// The name of the build, for the server's log.
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
     pub wait_s: u32,
+    /// For how long `Now::mono_ms` counts from one origin: see [`super::clock::boot`].
+    pub boot: String,
 }
 
 /// What is to be done outside.
@@ -74,8 +84,20 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What became of a new token.
+    /// What became of a new token of the app's.
     TokenRenewed(Result<(), Error>),
+    /// The provider is to be asked for a token; [`Core::handle_token`] is to be told what it gave.
+    TokenWanted {
+        /// Which request this is.
+        request: u64,
+        /// Why.
+        why: TokenWanted,
+    },
+    /// A request is given up; its answer counts for nothing.
+    TokenNotWanted {
+        /// Which.
+        request: u64,
+    },
     /// The logout is done, or was given up waiting for.
     LoggedOut,
 }
@@ -96,8 +118,10 @@ pub struct Core {
     store: Store,
     settings: CoreSettings,
     clock: ServerClock,
+    clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
+    tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -126,13 +150,22 @@ struct Work<'a> {
 }
 
 impl Core {
-    /// Takes over a store. Nothing happens before [`Self::start`].
-    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
-        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
+    /// Takes over a store. Nothing happens before [`Self::start`], but the time runs: from here on
+    /// by the steady clock alone.
+    pub fn new(
+        now: Now,
+        mut store: Store,
+        settings: CoreSettings,
+        mut entropy: Entropy,
+    ) -> Result<Self, Error> {
+        let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
+        let ((clock, clock_notes), feed) = store.transact(begin)?;
         let mut core = Self {
+            tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
-            clock: ServerClock::new(offset.unwrap_or(0)),
+            clock,
+            clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
             due: Due::default(),
@@ -187,6 +220,7 @@ impl Core {
         };
         let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
+            .chain(self.next_token_timeout())
             .min()
     }
 
@@ -194,6 +228,7 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
+        self.token_timeout(now);
         self.session_timeout(now).and(file)
     }
 
@@ -241,7 +276,8 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() && self.cursor_due.is_none() {
+        let pressing = self.clock_notes.step(&self.clock, now).is_pressing();
+        if self.taken.is_empty() && self.cursor_due.is_none() && !pressing {
             return Ok(());
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
@@ -286,6 +322,7 @@ impl Core {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (&self.taken, self.cursor_due);
+        let step = self.clock_notes.step(&self.clock, now);
         let (value, due, told, receipts, written) = self.store.transact(|tx| {
             let mut one = Work {
                 tx,
@@ -294,17 +331,20 @@ impl Core {
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
+            step.correct(&one)?;
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written {
+            if written || step.is_pressing() {
                 write_along(tx, taken, cursor_due, server_now)?;
+                step.keep(tx)?;
             }
             Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
-        if written {
+        if written || step.is_pressing() {
             self.taken.clear();
             self.cursor_due = None;
+            self.clock_notes.done(step);
         }
         self.due = due;
         self.tell(told);

@@ -19,21 +19,17 @@ impl Core {
             verdicts,
             calls,
         } = preview;
-        self.clock.sample(Exchange {
+        self.sample_clock(Exchange {
             sent_mono_ms: self.hello_made_at(),
             server_received_ms: server_time,
             server_sent_ms: server_time,
             received_mono_ms: now.mono_ms,
         });
-        let offset = self.clock.wall_offset(now);
         self.session.epoch = epoch;
         self.session.limits = Some(limits);
         // Set before, so that receipts go out; an error ends the connection and with it this.
         self.session.previewed = true;
         self.write(now, |work| {
-            if let Some(offset) = offset {
-                work.tx.set_clock_offset(offset)?;
-            }
             for verdict in verdicts {
                 work.take_verdict(verdict, false)?;
             }

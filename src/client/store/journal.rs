@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 
-use super::Tx;
-use crate::call::{CallId, Millis};
+use super::{ForeignCommand, Tx};
+use crate::call::{CallId, Millis, Outcome};
 use crate::client::event::EventKind;
 use crate::client::json;
 use crate::error::Error;
@@ -22,6 +22,21 @@ impl Tx<'_> {
             params![at, call.as_str(), name, params],
         )?;
         Ok(self.sql.last_insert_rowid().cast_unsigned())
+    }
+
+    /// Appends the verdict of a command that only a newer build can read, for that one to tell.
+    pub fn append_foreign_settled(
+        &self,
+        at: Millis,
+        command: &ForeignCommand,
+        result: &Result<Outcome, Error>,
+    ) -> Result<(), Error> {
+        let params = json::settled_params(&command.op, &command.call_id, &command.name, result);
+        self.cached(
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, 'commandSettled', ?)",
+            params![at, command.call_id.as_str(), params.to_string()],
+        )
+        .map(drop)
     }
 
     /// Takes back the commandSettled of a command whose waiting caller has the verdict.

@@ -5,10 +5,12 @@
 //! what each column means, is in `schema/client/`.
 
 mod calls;
+mod clock;
 mod commands;
 mod error;
 mod files;
 mod journal;
+mod memory;
 mod meta;
 mod migrate;
 mod read;
@@ -25,7 +27,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
-pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
 pub use files::{Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;

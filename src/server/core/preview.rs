@@ -8,7 +8,7 @@
 //! that never happens, nothing has.
 
 use super::commands::verdict_with_record;
-use super::hello::VERDICTS_AT_ONCE;
+use super::hello::{VERDICTS_AT_ONCE, fits};
 use super::session::Handshake;
 use super::work::{Asked, Work};
 use super::{ConnId, State};
@@ -122,11 +122,9 @@ impl State {
     }
 }
 
-/// Whether that is what the device is expected to say next, word by word.
+/// Whether that is what the device is expected to say next, and it has the newest welcome.
 fn is_next_hello_of(row: &DeviceRow, hello: &Hello) -> bool {
-    hello.welcome_token.as_ref() == Some(&row.welcome_token)
-        && hello.next_number > row.last_number
-        && hello.first_unsettled <= row.last_number + 1
+    fits(hello, Some(row)) && hello.welcome_token.as_ref() == Some(&row.welcome_token)
 }
 
 /// Whether there was room for all verdicts that are owed.

@@ -6,6 +6,7 @@ mod hello;
 mod hostile;
 mod presence;
 mod preview;
+mod restored;
 mod store;
 
 use std::collections::{BTreeMap, VecDeque};
