@@ -506,6 +506,16 @@ fn goodbye(reason: ClosingReason) -> ToDevice {
     })
 }
 
+/// As short on the wire as a verdict can be.
+pub fn terse_verdict() -> Verdict {
+    Verdict {
+        number: 1,
+        op: Op::trusted("1"),
+        result: Ok(Outcome::Accepted),
+        call: None,
+    }
+}
+
 fn limits() -> Limits {
     Limits {
         heartbeat_s: 10,
@@ -514,7 +524,7 @@ fn limits() -> Limits {
     }
 }
 
-fn preview(verdicts: Vec<Verdict>, calls: Vec<Call>) -> ToDevice {
+pub fn preview(verdicts: Vec<Verdict>, calls: Vec<Call>) -> ToDevice {
     ToDevice::Preview(Box::new(Preview {
         server_time: NOON,
         epoch: 0x0123_4567_89ab_cdef,
