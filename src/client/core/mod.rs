@@ -16,6 +16,7 @@ mod commands;
 mod frames;
 mod heartbeat;
 mod lease;
+mod preview;
 mod push;
 mod records;
 mod renumber;
