@@ -2,6 +2,11 @@
 
 #![cfg(all(feature = "client", feature = "server"))]
 
+mod crash_points;
+mod device;
 #[path = "../common/disk/mod.rs"]
 mod disk;
 mod disks;
+mod look;
+mod script;
+mod town;

@@ -122,6 +122,11 @@ impl Disk {
         self.0.state().crash_at = Some(operation);
     }
 
+    /// Once it has come back the power goes again, at that operation counted from then.
+    pub fn crash_again_after(&self, operations: u64) {
+        self.0.state().crash_again_after = Some(operations);
+    }
+
     /// The power goes now.
     pub fn crash(&self) {
         self.0.state().is_down = true;

@@ -55,6 +55,8 @@ pub struct State {
     pub life: u64,
     pub operations: u64,
     pub crash_at: Option<u64>,
+    /// So many operations after it comes back, the power goes again.
+    pub crash_again_after: Option<u64>,
     pub is_down: bool,
     syncs: u64,
     pub fail_sync_at: Option<u64>,
@@ -82,6 +84,7 @@ impl State {
             life: 0,
             operations: 0,
             crash_at: None,
+            crash_again_after: None,
             is_down: false,
             syncs: 0,
             fail_sync_at: None,
@@ -466,7 +469,8 @@ impl State {
         self.durable_names.clone_from(&self.names);
         self.live_on(Image::lose_power);
         self.is_down = false;
-        self.crash_at = None;
+        let again = self.crash_again_after.take();
+        self.crash_at = again.map(|after| self.operations + after);
     }
 
     fn live_on(&mut self, mut fate: impl FnMut(Image, &mut Random) -> Image) {
