@@ -196,6 +196,8 @@ pub(super) struct State {
     opening: BTreeSet<ConnId>,
     /// Who reads the feed from the store, and has room for more.
     catching_up: BTreeSet<ConnId>,
+    /// Whether the last step left the histories to the next one.
+    history_waits: bool,
     last_pumped: ConnId,
     /// Whether who is absent is to be looked up again, because a step failed.
     absent_unknown: bool,
@@ -237,6 +239,7 @@ impl Core {
                 next_due: Some(now),
                 opening: BTreeSet::new(),
                 catching_up: BTreeSet::new(),
+                history_waits: false,
                 last_pumped: ConnId(0),
                 absent_unknown: true,
                 settling: BTreeSet::new(),
