@@ -19,7 +19,7 @@ use crate::call::limits::TIMEOUT_S_DEFAULT;
 use crate::call::{
     CallId, Command, DeviceId, Millis, Mode, Op, Outcome, PushConfig, Target, Under, UserId,
 };
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::protocol::TOKEN_BYTES_MAX;
 
 /// The reader of the journal that [`Engine::acknowledge`] speaks for.
@@ -125,8 +125,12 @@ pub struct Status {
 /// [`crate::Code::TooManyRequests`] says that too many commands wait already, and
 /// [`crate::Code::Expired`] that a start that may not wait has no connection. What keeps the command
 /// from the disk is [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`] or
-/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict. Everything else comes
-/// with the verdict, when the handle is awaited.
+/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict; only after a disk
+/// failed in the middle of it (reason `io`) is that not certain until [`Self::pending`] can be
+/// read again. Everything else comes with the verdict, when the handle is awaited.
+///
+/// A file that was removed, renamed or replaced while it was open is not written to any more
+/// ([`crate::Code::ReadOnly`], reason `moved`); [`Self::resume`] opens what has its name then.
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
@@ -139,6 +143,10 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the database, made if it is not there, and begins to connect.
+    ///
+    /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
+    /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
+    /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
@@ -321,6 +329,17 @@ impl Engine {
             .await
     }
 
+    /// What was read; damage is noted, so that the next opening finds it.
+    fn seen_through<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
+        if read
+            .as_ref()
+            .is_err_and(|error| error.code == Code::Corrupt)
+        {
+            self.shell.tell(|core, _| core.suspect_file());
+        }
+        read
+    }
+
     async fn give<T>(
         &self,
         call: Option<&CallId>,
@@ -384,7 +403,7 @@ impl Engine {
         filter: &Filter,
     ) -> Result<Page, Error> {
         self.shared.check_open()?;
-        self.readers.page(count, next_flag, filter)
+        self.seen_through(self.readers.page(count, next_flag, filter))
     }
 
     /// What happens from now on, in order. An app that falls more than a bounded number of events
@@ -411,7 +430,7 @@ impl Engine {
                 Ok(core.server_now(now))
             })
             .await?;
-        self.readers.events_since(position, limit, now)
+        self.seen_through(self.readers.events_since(position, limit, now))
     }
 
     /// The app has taken in all events up to a position; it is kept over restarts and never goes
@@ -431,7 +450,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub fn acknowledged(&self) -> Result<u64, Error> {
         self.shared.check_open()?;
-        self.readers.acknowledged(APP)
+        self.seen_through(self.readers.acknowledged(APP))
     }
 
     /// Tells when the database changed, so that what was read from it can be read again.
@@ -445,7 +464,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
         self.shared.check_open()?;
-        self.readers.pending()
+        self.seen_through(self.readers.pending())
     }
 
     /// Invitations that ring on this device, the first to run out first.
@@ -454,7 +473,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub async fn ringing(&self) -> Result<Vec<RingEntry>, Error> {
         let now = self.shell.ask(|core, now| Ok(core.server_now(now))).await?;
-        self.readers.ringing(now)
+        self.seen_through(self.readers.ringing(now))
     }
 
     /// How the engine is.
@@ -474,7 +493,7 @@ impl Engine {
                 ))
             })
             .await?;
-        let counts = self.readers.counts()?;
+        let counts = self.seen_through(self.readers.counts())?;
         let LinkStatus {
             state,
             cause,

@@ -446,6 +446,10 @@ impl Running {
     /// Opens the file again after a pause, in which nobody was logged in or out. Of an engine that
     /// is not paused it logs in the user who was logged out or kicked out.
     fn resume(&mut self) -> Result<(), Error> {
+        if self.core.as_ref().is_some_and(Core::must_be_reopened) {
+            // What keeps the old file from being tidy is no reason not to begin anew.
+            let _ = self.pause(Instant::now());
+        }
         if let Some(core) = &mut self.core {
             core.start(now());
             return Ok(());
@@ -473,6 +477,14 @@ impl Running {
 }
 
 fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
+    match try_open_core(config, user) {
+        // Found to be damaged by the first reading: opened once more, it is set aside.
+        Err(error) if error.code == Code::Corrupt => try_open_core(config, user),
+        opened => opened,
+    }
+}
+
+fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
     let fresh = uuid::Builder::from_random_bytes(random_bytes())
         .into_uuid()
         .simple()

@@ -49,6 +49,8 @@ pub struct Device {
     entropy: u64,
     /// How often the power went.
     pub crashes: usize,
+    /// Whether its disk fails without the power going.
+    pub may_fail: bool,
 }
 
 impl Device {
@@ -66,6 +68,7 @@ impl Device {
             said: Said::default(),
             entropy: 0,
             crashes: 0,
+            may_fail: false,
         }
     }
 
@@ -183,6 +186,11 @@ impl Device {
         };
     }
 
+    /// Its file is to be another one.
+    pub fn forget_what_was_said(&mut self) {
+        self.said = Said::default();
+    }
+
     /// When the core wants to be woken.
     pub fn wakeup(&self, now: Now) -> Option<i64> {
         self.core.as_ref().and_then(|core| core.poll_timeout(now))
@@ -196,7 +204,7 @@ impl Device {
     pub fn hear(&mut self, now: Now, event: LinkEvent) {
         let heard = self.act(|core| core.handle_link(now, event));
         if let Err(error) = heard {
-            assert!(self.disk.is_down(), "{error}");
+            assert!(self.may_fail || self.disk.is_down(), "{error}");
         }
     }
 
@@ -207,22 +215,38 @@ impl Device {
         if !self.said.given.insert(op.to_owned()) && self.look().commands().contains_key(op) {
             return true;
         }
+        match self.try_submit(now, op, call, command) {
+            Ok(()) => true,
+            Err(error) => {
+                assert!(self.disk.is_down(), "{op}: {error}");
+                false
+            }
+        }
+    }
+
+    pub fn try_submit(
+        &mut self,
+        now: Now,
+        op: &str,
+        call: &str,
+        command: Command,
+    ) -> Result<(), offhook::Error> {
+        self.said.given.insert(op.to_owned());
         let given = Submission {
             op: Some(Op::trusted(op)),
             call_id: Some(CallId::trusted(call)),
             command,
             wait_s: None,
         };
-        match self.act(|core| core.submit(now, given)) {
-            Ok(_) => {
-                self.said.taken.insert(op.to_owned());
-                true
-            }
-            Err(error) => {
-                assert!(self.disk.is_down(), "{op}: {error}");
-                false
-            }
-        }
+        self.act(|core| core.submit(now, given))?;
+        self.said.taken.insert(op.to_owned());
+        Ok(())
+    }
+
+    /// The fields of all events of that name that were told.
+    pub fn heard(&self, name: &str) -> Vec<String> {
+        let told = self.said.told.iter().filter(|told| told.1 == name);
+        told.map(|told| told.2.clone()).collect()
     }
 
     /// All that was told so far.

@@ -1,10 +1,30 @@
 //! What is in a file, read with plain SQL.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::disk::Disk;
+
+/// Where things are in a file.
+pub struct Place {
+    roots: BTreeMap<String, i64>,
+    leaves: BTreeMap<String, Vec<i64>>,
+    pub last_position: i64,
+}
+
+impl Place {
+    /// The first page of a table or index.
+    pub fn root(&self, name: &str) -> i64 {
+        self.roots[name]
+    }
+
+    /// The pages of a table that have its rows.
+    pub fn leaves(&self, name: &str) -> &[i64] {
+        &self.leaves[name]
+    }
+}
 
 /// A connection of the test's own.
 pub struct Look(Connection);
@@ -13,6 +33,44 @@ impl Look {
     pub fn at(disk: &Disk, name: &str) -> Self {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         Self(Connection::open_with_flags_and_vfs(disk.path(name), flags, disk.vfs()).unwrap())
+    }
+
+    /// On the real file system.
+    pub fn in_folder(file: &Path) -> Self {
+        Self(Connection::open(file).unwrap())
+    }
+
+    pub fn places(&self) -> Place {
+        let mut roots = BTreeMap::new();
+        let mut statement = self
+            .0
+            .prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        roots.extend(rows.unwrap().map(Result::unwrap));
+        let mut leaves: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        let mut statement = self
+            .0
+            .prepare("SELECT name, pageno FROM dbstat WHERE pagetype = 'leaf' ORDER BY path")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)));
+        for (name, leaf) in rows.unwrap().map(Result::unwrap) {
+            leaves.entry(name).or_default().push(leaf);
+        }
+        Place {
+            roots,
+            leaves,
+            last_position: self.number("SELECT max(position) FROM journal"),
+        }
+    }
+
+    /// Calls and their members, as the server has them.
+    pub fn calls(&self) -> Vec<String> {
+        self.rows(
+            "SELECT call_id, user_id, calls.state, members.state, CAST(revision AS TEXT),
+                    CAST(sort_key AS TEXT)
+               FROM members JOIN calls USING (sort_key) ORDER BY sort_key, position",
+        )
     }
 
     pub fn is_sound(&self) -> bool {

@@ -3,10 +3,12 @@
 #![cfg(all(feature = "client", feature = "server"))]
 
 mod crash_points;
+mod damage;
 mod device;
 #[path = "../common/disk/mod.rs"]
 mod disk;
 mod disks;
+mod failing;
 mod look;
 mod script;
 mod town;

@@ -71,7 +71,7 @@ fn perform(town: &mut Town, chapter: usize, number: usize, op: &str) -> bool {
     }
 }
 
-fn invite(whom: &str, mode: Mode) -> Command {
+pub fn invite(whom: &str, mode: Mode) -> Command {
     Command::Invite {
         invitees: vec![UserId::trusted(whom)],
         timeout_s: 60,

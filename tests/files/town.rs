@@ -170,6 +170,13 @@ impl Town {
         panic!("it never comes to rest");
     }
 
+    /// So many steps of that, whether or not it comes to rest.
+    pub fn settle_for(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.settle_a_bit();
+        }
+    }
+
     fn settle_a_bit(&mut self) -> bool {
         let now = self.now();
         if self.server_disk.is_down() {
@@ -288,6 +295,13 @@ impl Town {
         if let Some(device) = device {
             let attempt = device.attempt;
             device.inbox.push_back(LinkEvent::Frame { attempt, frame });
+        }
+    }
+
+    /// The server hears that a connection is gone.
+    pub fn disconnect(&mut self, conn: Option<ConnId>) {
+        if let Some(conn) = conn {
+            self.tell_server(vec![Input::Disconnected { conn }]);
         }
     }
 

@@ -29,7 +29,7 @@ use session::Session;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
-use super::store::{Store, Tx};
+use super::store::{Salvage, Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
@@ -110,6 +110,9 @@ pub struct Core {
     /// How far the feed is in the file but for saying so: goes with the next write. Nothing is
     /// lost with it, the server would only say again what is known.
     cursor_due: Option<Cursor>,
+    /// The journal's last position of which this core knows: all that comes after it was written
+    /// without its knowledge, by a commit that was said to have failed.
+    known_position: u64,
 }
 
 /// One transaction of the core: what it writes, and what is told once it is committed.
@@ -127,7 +130,9 @@ struct Work<'a> {
 impl Core {
     /// Takes over a store. Nothing happens before [`Self::start`].
     pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
-        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
+        let salvage = store.take_salvage();
+        let (offset, feed, known_position) =
+            store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?, tx.last_position()?)))?;
         let mut core = Self {
             store,
             settings,
@@ -141,9 +146,35 @@ impl Core {
             taken: Vec::new(),
             changed: false,
             cursor_due: None,
+            known_position,
         };
         core.due = core.store.transact(Due::read)?;
+        if let Some(salvage) = salvage {
+            core.tell_salvage(salvage);
+        }
         Ok(core)
+    }
+
+    /// The file was damaged, and this one was begun in its place: what that ended is told.
+    fn tell_salvage(&mut self, salvage: Salvage) {
+        self.session.error = Some(format!(
+            "the database was damaged and set aside as {}; this device is another one since",
+            salvage.aside.display()
+        ));
+        let told = salvage.ended.into_iter();
+        self.effects
+            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+    }
+
+    /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
+    /// can do anything.
+    pub fn must_be_reopened(&self) -> bool {
+        self.store.has_moved()
+    }
+
+    /// Something in the file could not be read; it is looked through when it is opened next.
+    pub fn suspect_file(&self) {
+        self.store.suspect();
     }
 
     /// The user.
@@ -185,7 +216,12 @@ impl Core {
             at.max(self.file_held_until.unwrap_or(at))
         };
         let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
-        file.chain(self.session.next_timeout(self.heartbeat_ms()))
+        let doubt = self
+            .file_held_until
+            .filter(|_| self.store.is_in_doubt())
+            .map(|until| until.max(now.mono_ms));
+        file.chain(doubt)
+            .chain(self.session.next_timeout(self.heartbeat_ms()))
             .min()
     }
 
@@ -197,6 +233,16 @@ impl Core {
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
+        if self
+            .file_held_until
+            .is_some_and(|until| now.mono_ms >= until)
+            && self.store.is_in_doubt()
+        {
+            self.file_held_until = None;
+            self.write(now, |_| Ok(())).inspect_err(|_| {
+                self.file_held_until = Some(now.mono_ms + FILE_RETRY_MS);
+            })?;
+        }
         if self
             .file_held_until
             .is_some_and(|until| now.mono_ms < until)
@@ -282,9 +328,33 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<(T, bool), Error> {
+        let doubts = self.store.doubts();
+        let done = self.transact_once(now, work);
+        if self.store.doubts() != doubts {
+            self.lose_track(now);
+        }
+        done
+    }
+
+    /// It is not known what of the last transaction is on disk. What was to go with it is asked for
+    /// again, over another connection; what it journaled is told once the file can be read.
+    fn lose_track(&mut self, now: Now) {
+        self.cursor_due = None;
+        self.file_held_until = Some(now.mono_ms + FILE_RETRY_MS);
+        if self.session.is_online() {
+            self.drop_link(now, "the disk failed");
+        }
+    }
+
+    fn transact_once<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<(T, bool), Error> {
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (&self.taken, self.cursor_due);
+        let known = (self.store.doubts() > 0).then_some(self.known_position);
         let (value, due, told, receipts, written) = self.store.transact(|tx| {
             let mut one = Work {
                 tx,
@@ -293,6 +363,9 @@ impl Core {
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
+            if let Some(known) = known {
+                one.tell_unknown(known)?;
+            }
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
@@ -306,6 +379,8 @@ impl Core {
             self.cursor_due = None;
         }
         self.due = due;
+        let positions = told.iter().filter_map(Effect::position);
+        self.known_position = positions.max().unwrap_or(0).max(self.known_position);
         self.tell(told);
         for receipt in receipts {
             self.send_receipt(receipt);
@@ -389,7 +464,32 @@ impl Due {
     }
 }
 
+impl Effect {
+    /// Where the journal has it.
+    fn position(&self) -> Option<u64> {
+        match self {
+            Self::Settled { position, .. } => Some(*position),
+            Self::Event { position, .. } => *position,
+            Self::Link(_) | Self::TokenRenewed(_) | Self::LoggedOut => None,
+        }
+    }
+}
+
 impl Work<'_> {
+    /// Tells what the journal has beyond a position.
+    fn tell_unknown(&mut self, known: u64) -> Result<(), Error> {
+        for event in self.tx.journal_after(known, self.now)? {
+            let position = event.position;
+            self.told.push(match (event.kind, position) {
+                (EventKind::CommandSettled(settled), Some(position)) => {
+                    Effect::Settled { position, settled }
+                }
+                (event, position) => Effect::Event { position, event },
+            });
+        }
+        Ok(())
+    }
+
     /// Journals an event; it is told after the commit.
     fn tell(&mut self, call: &CallId, event: EventKind) -> Result<(), Error> {
         let position = self.tx.append_journal(self.now, call, &event)?;

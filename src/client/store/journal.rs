@@ -1,10 +1,10 @@
 //! What the app was told, in the transaction that changed the record it was derived from.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
-use super::Tx;
+use super::{Tx, read};
 use crate::call::{CallId, Millis};
-use crate::client::event::EventKind;
+use crate::client::event::{Event, EventKind};
 use crate::client::json;
 use crate::error::Error;
 
@@ -22,6 +22,35 @@ impl Tx<'_> {
             params![at, call.as_str(), name, params],
         )?;
         Ok(self.sql.last_insert_rowid().cast_unsigned())
+    }
+
+    /// Lets a journal that is empty go on behind a position.
+    pub(super) fn begin_journal_after(&self, position: i64) -> Result<(), Error> {
+        // There is a row for each table that ever had one.
+        self.cached(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
+            params![position],
+        )
+        .map(drop)
+    }
+
+    /// The last position that was given, whether or not its event is still there.
+    pub fn last_position(&self) -> Result<u64, Error> {
+        let last: Option<i64> = self.run(
+            self.sql
+                .query_row(
+                    "SELECT seq FROM sqlite_sequence WHERE name = 'journal'",
+                    [],
+                    |row| row.get(0),
+                )
+                .optional(),
+        )?;
+        Ok(last.unwrap_or(0).cast_unsigned())
+    }
+
+    /// What was journaled after a position.
+    pub fn journal_after(&self, position: u64, now: Millis) -> Result<Vec<Event>, Error> {
+        self.run(read::journal(&self.sql, position, read::EVENTS_MAX, now))
     }
 
     /// Takes back the commandSettled of a command whose waiting caller has the verdict.

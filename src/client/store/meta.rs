@@ -1,5 +1,7 @@
 //! What the file knows of itself and of where it is with the server.
 
+use std::path::Path;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Tx;
@@ -12,6 +14,7 @@ const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
 const CLOCK_OFFSET: &str = "clock_offset_ms";
+const SET_ASIDE: &str = "set_aside";
 
 /// The largest number of a command that a file is believed; none comes near it by counting.
 const NUMBER_MAX: u64 = 1 << 53;
@@ -103,6 +106,11 @@ impl Tx<'_> {
     /// Keeps the offset of the clock.
     pub fn set_clock_offset(&self, offset: Millis) -> Result<(), Error> {
         self.set_meta(CLOCK_OFFSET, &offset.to_string())
+    }
+
+    /// Notes in the place of which damaged file this one was made.
+    pub(super) fn set_set_aside(&self, damaged: &Path) -> Result<(), Error> {
+        self.set_meta(SET_ASIDE, &damaged.to_string_lossy())
     }
 
     /// How far the file is with the server.

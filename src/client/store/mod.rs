@@ -13,7 +13,9 @@ mod meta;
 mod migrate;
 mod read;
 mod rows;
+mod salvage;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,14 +28,16 @@ pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
 pub use commands::{NewCommand, StoredCommand, Verdict};
-pub use files::{Files, Lock, OsFiles};
+pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
+pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
 use crate::error::{Code, Error};
-use error::{failure, open_failure};
+use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
+use files::beside;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
 /// before it can corrupt the file.
@@ -48,16 +52,29 @@ const WAL_PAGES_MAX: u32 = 2_000;
 const WAL_BYTES_KEPT: u32 = 4 * 1024 * 1024;
 /// Memory for pages, in KiB.
 const CACHE_KIB: i32 = 2_048;
+/// How the name of the write-ahead log goes on.
+const LOG: &str = "-wal";
 
 /// The database of one user on one device, with its writing connection.
 pub struct Store {
-    connection: Connection,
+    files: Box<dyn Files>,
+    /// As the app named it.
     path: PathBuf,
-    /// Held for as long as this engine is the one that writes.
-    _lock: Lock,
+    file: PathBuf,
+    /// `None` while it is not known what is on disk.
+    connection: Option<Connection>,
+    identity: Identity,
+    has_moved: bool,
+    doubts: u64,
+    salvage: Option<Salvage>,
     user: UserId,
     device: DeviceId,
+    /// Held for as long as this engine is the one that writes. Given back last.
+    _lock: Option<Lock>,
 }
+
+/// Which files a connection has open: the database and its log.
+type Identity = [Option<FileId>; 2];
 
 /// A transaction of the store. Dropped without [`Store::transact`]'s commit, it leaves nothing.
 pub struct Tx<'a> {
@@ -66,15 +83,29 @@ pub struct Tx<'a> {
     device: &'a DeviceId,
     path: &'a Path,
     changes_before: u64,
+    sync_failed: Cell<bool>,
+}
+
+/// What a transaction came to.
+enum Attempt<T> {
+    Done {
+        value: T,
+        wrote: bool,
+    },
+    Nothing(Error),
+    /// It may be on disk or not.
+    Unknown(Error),
 }
 
 impl Store {
     /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet.
     ///
+    /// A file that is damaged is set aside, and another one begun; see [`Self::take_salvage`].
+    ///
     /// # Errors
-    /// [`Code::InUse`] when another engine has it, [`Code::NewerVersion`], [`Code::Corrupt`],
-    /// [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it is another
-    /// user's.
+    /// [`Code::InUse`] when another engine has it, [`Code::NewerVersion`], [`Code::Corrupt`] when it
+    /// is another program's, [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when
+    /// it is another user's.
     pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
         Self::open_on(&OsFiles, path, user, fresh_device)
     }
@@ -92,21 +123,53 @@ impl Store {
         check_sqlite()?;
         let file = files.resolve(path)?;
         let lock = files.lock(&file)?.ok_or_else(|| in_use(path))?;
-        files.create(&file)?;
+        salvage::finish(files, &file)?;
+        let open = || Self::open_file(files, path, &file, user, fresh_device);
+        let mut store = match open() {
+            Err(error) if is_damage(&error) => {
+                let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
+                let mut store = open()?;
+                store.salvage = Some(salvage);
+                store
+            }
+            opened => opened?,
+        };
+        store._lock = Some(lock);
+        Ok(store)
+    }
+
+    /// Opens what is there under that name, damaged or not.
+    fn open_file(
+        files: &dyn Files,
+        path: &Path,
+        file: &Path,
+        user: &UserId,
+        fresh_device: &DeviceId,
+    ) -> Result<Self, Error> {
+        files.create(file)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
-            connect(files.vfs(), &file, flags).map_err(|error| open_failure(path, &error))?;
+            connect(files.vfs(), file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
         prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
+        salvage::check_if_suspected(files, &connection, path, file)?;
         migrate::run(&mut connection, path)?;
         let mut store = Self {
-            connection,
+            files: files.handle(),
             path: path.to_owned(),
-            _lock: lock,
+            file: file.to_owned(),
+            connection: Some(connection),
+            identity: [None; 2],
+            has_moved: false,
+            doubts: 0,
+            salvage: None,
             user: user.clone(),
             device: fresh_device.clone(),
+            _lock: None,
         };
         store.device = store.transact(|tx| tx.identify(fresh_device))?;
+        store.set_checkpoint_on_close(true);
+        store.identity = store.identity_now();
         Ok(store)
     }
 
@@ -120,29 +183,144 @@ impl Store {
         &self.device
     }
 
+    /// What was saved of a damaged file, if opening found one. Given once.
+    pub fn take_salvage(&mut self) -> Option<Salvage> {
+        self.salvage.take()
+    }
+
+    /// How often it was not known what of a transaction is on disk. Each time, the connection was
+    /// closed; the next transaction begins with what is really there.
+    pub fn doubts(&self) -> u64 {
+        self.doubts
+    }
+
+    /// Whether that is so now.
+    pub fn is_in_doubt(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// Whether the file lost its name while it was open: only opening anew helps.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved
+    }
+
     /// Does all of `work` in one transaction that is durable when this returns `Ok`, or nothing
     /// of it.
+    ///
+    /// # Errors
+    /// What `work` gives, and what the file has against it. If [`Self::doubts`] grew, all of it may
+    /// be there nevertheless.
     pub fn transact<T>(
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let sql = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| failure(&self.path, &error))?;
+        if self.has_moved {
+            return Err(moved(&self.path));
+        }
+        let result = match self.attempt(work)? {
+            Attempt::Done { value, wrote } => {
+                // Nobody would find it again.
+                if wrote && self.identity_now() != self.identity && self.identity != [None; 2] {
+                    self.has_moved = true;
+                    self.set_checkpoint_on_close(false);
+                    return Err(moved(&self.path));
+                }
+                return Ok(value);
+            }
+            Attempt::Nothing(error) => error,
+            Attempt::Unknown(error) => {
+                self.doubts += 1;
+                // Closing is not to copy a log whose end is not known into the database.
+                self.set_checkpoint_on_close(false);
+                self.connection = None;
+                error
+            }
+        };
+        if is_damage(&result) {
+            self.suspect();
+        }
+        Err(result)
+    }
+
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<Attempt<T>, Error> {
+        if self.connection.is_none() {
+            self.connection = Some(self.reopen()?);
+        }
+        let Some(connection) = &mut self.connection else {
+            return Err(moved(&self.path));
+        };
+        let path = &self.path;
+        let sql = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(sql) => sql,
+            Err(error) if is_failed_sync(&error) => {
+                return Ok(Attempt::Unknown(failure(path, &error)));
+            }
+            Err(error) => return Ok(Attempt::Nothing(failure(path, &error))),
+        };
         let changes_before = sql.total_changes();
         let tx = Tx {
             sql,
             user: &self.user,
             device: &self.device,
-            path: &self.path,
+            path,
             changes_before,
+            sync_failed: Cell::new(false),
         };
-        let value = work(&tx)?;
-        tx.sql
-            .commit()
-            .map_err(|error| failure(&self.path, &error))?;
-        Ok(value)
+        let value = match work(&tx) {
+            Ok(value) => value,
+            Err(error) if tx.sync_failed.get() => return Ok(Attempt::Unknown(error)),
+            Err(error) => return Ok(Attempt::Nothing(error)),
+        };
+        let wrote = tx.has_written();
+        Ok(match tx.sql.commit() {
+            Ok(()) => Attempt::Done { value, wrote },
+            Err(error) if is_certainly_not_committed(&error) => {
+                Attempt::Nothing(failure(path, &error))
+            }
+            Err(error) => Attempt::Unknown(failure(path, &error)),
+        })
+    }
+
+    /// Opens the file once more after a failed commit. What can be read of its log need not be on
+    /// disk, whatever syncs say from then on; so that is written anew first.
+    fn reopen(&self) -> Result<Connection, Error> {
+        if self.identity_now() != self.identity {
+            return Err(moved(&self.path));
+        }
+        let told = |error: &rusqlite::Error| failure(&self.path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = connect(self.files.vfs(), &self.file, flags).map_err(|e| told(&e))?;
+        prepare_writer(&connection).map_err(|error| told(&error))?;
+        // Nobody else appends to the log meanwhile.
+        let writing = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| told(&error))?;
+        let log = beside(&self.file, LOG);
+        if self.files.exists(&log) {
+            self.files.write_again(&log)?;
+        }
+        writing.rollback().map_err(|error| told(&error))?;
+        Ok(connection)
+    }
+
+    fn identity_now(&self) -> Identity {
+        let log = beside(&self.file, LOG);
+        [&self.file, &log].map(|file| self.files.identity(file))
+    }
+
+    /// Has the file looked through when it is opened the next time.
+    pub fn suspect(&self) {
+        salvage::suspect(self.files.as_ref(), &self.file);
+    }
+
+    fn set_checkpoint_on_close(&self, on: bool) {
+        if let Some(connection) = &self.connection {
+            // If it cannot be set, the checkpoint takes only what was synced before.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on);
+        }
     }
 
     /// Gives the file a new identity, after it was found to be a copy.
@@ -152,7 +330,11 @@ impl Store {
 
     /// Writes the WAL back into the file as far as it goes.
     pub fn checkpoint(&self) -> Result<(), Error> {
-        self.connection
+        let Some(connection) = &self.connection else {
+            // What is not known to be on disk is left as it is.
+            return Ok(());
+        };
+        connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|error| failure(&self.path, &error))
     }
@@ -175,7 +357,12 @@ impl Tx<'_> {
     }
 
     fn run<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|error| failure(self.path, &error))
+        result.map_err(|error| {
+            if is_failed_sync(&error) {
+                self.sync_failed.set(true);
+            }
+            failure(self.path, &error)
+        })
     }
 }
 

@@ -419,7 +419,7 @@ fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {
     .collect()
 }
 
-fn journal(
+pub(super) fn journal(
     sql: &Connection,
     position: u64,
     limit: usize,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offhook::client::store::{Files, Lock};
+use offhook::client::store::{FileId, Files, Lock};
 use offhook::{Code, Error};
 
 use super::Disk;
@@ -46,6 +46,41 @@ impl Files for DiskFiles {
     fn create(&self, file: &Path) -> Result<(), Error> {
         let created = self.0.0.state().create(self.name(file)?);
         created.map_err(|_| failure(file, "the disk is gone"))
+    }
+
+    fn exists(&self, file: &Path) -> bool {
+        self.name(file)
+            .is_ok_and(|name| self.0.0.state().exists(name))
+    }
+
+    fn identity(&self, file: &Path) -> Option<FileId> {
+        let serial = self.0.0.state().identity(self.name(file).ok()?)?;
+        Some(FileId(self.0.0.number, serial))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let (from_name, to_name) = (self.name(from)?, self.name(to)?);
+        let renamed = self.0.0.state().rename(from_name, to_name);
+        renamed.map_err(|_| failure(from, "it cannot be renamed"))
+    }
+
+    fn remove(&self, file: &Path) -> Result<(), Error> {
+        let mut state = self.0.0.state();
+        let name = self.name(file)?;
+        if !state.exists(name) {
+            return Ok(());
+        }
+        let removed = state.delete(name, false);
+        removed.map_err(|_| failure(file, "it cannot be removed"))
+    }
+
+    fn write_again(&self, file: &Path) -> Result<(), Error> {
+        let written = self.0.0.state().write_again(self.name(file)?);
+        written.map_err(|_| failure(file, "it cannot be written"))
+    }
+
+    fn handle(&self) -> Box<dyn Files> {
+        Box::new(self.clone())
     }
 }
 

@@ -180,6 +180,16 @@ impl State {
         self.end(step, SQLITE_IOERR_DELETE)
     }
 
+    /// Writes a file over itself, and syncs it.
+    pub fn write_again(&mut self, name: &str) -> Io<()> {
+        let bytes = self.bytes(name).ok_or(SQLITE_CANTOPEN)?.to_vec();
+        let mut handle = self.open(Some(name), false, false, false)?;
+        let written = self.write(&handle, 0, &bytes);
+        let done = written.and_then(|()| self.sync(&handle));
+        self.close(&mut handle)?;
+        done
+    }
+
     fn add(&mut self, image: Image) -> usize {
         self.serials += 1;
         let node = Node {
