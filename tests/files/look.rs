@@ -40,6 +40,19 @@ impl Look {
         Self(Connection::open(file).unwrap())
     }
 
+    pub fn execute(&self, sql: &str) {
+        self.0.execute_batch(sql).unwrap();
+    }
+
+    pub fn version(&self) -> i64 {
+        self.number("PRAGMA user_version")
+    }
+
+    /// What the file says of itself, by name.
+    pub fn schema(&self) -> Vec<String> {
+        self.rows("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    }
+
     pub fn places(&self) -> Place {
         let mut roots = BTreeMap::new();
         let mut statement = self

@@ -10,5 +10,6 @@ mod disk;
 mod disks;
 mod failing;
 mod look;
+mod migrations;
 mod script;
 mod town;
