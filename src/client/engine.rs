@@ -595,7 +595,7 @@ impl Engine {
     }
 
     /// The app is awake again: the file is opened and a connection is made. Also logs in again after
-    /// a logout or after having been kicked out.
+    /// a logout or after having been kicked out, and opens a file anew that lost its name.
     ///
     /// # Errors
     /// As for [`Self::open`].

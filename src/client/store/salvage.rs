@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
@@ -92,7 +92,7 @@ pub(super) fn finish(files: &dyn Files, file: &Path) -> Result<(), Error> {
     if !files.exists(&new) {
         return Ok(());
     }
-    match aside_of(files, &new) {
+    match aside_of(files, &new)? {
         Some(aside) => exchange(files, file, &new, &aside),
         // The damaged one has its name still.
         None => remove_all(files, &new),
@@ -171,17 +171,34 @@ fn remove_all(files: &dyn Files, file: &Path) -> Result<(), Error> {
 }
 
 /// For which file that was set aside this one was made, if it is whole.
-fn aside_of(files: &dyn Files, new: &Path) -> Option<PathBuf> {
+fn aside_of(files: &dyn Files, new: &Path) -> Result<Option<PathBuf>, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connect(files.vfs(), new, flags).ok()?;
-    let aside: String = connection
+    let connection = connect(files.vfs(), new, flags).map_err(|error| open_failure(new, &error))?;
+    let aside: rusqlite::Result<Option<String>> = connection
         .query_row(
             "SELECT value FROM meta WHERE key = 'set_aside'",
             [],
             |row| row.get(0),
         )
-        .ok()?;
-    Some(PathBuf::from(aside))
+        .optional();
+    let half_made = [
+        // There is no such table.
+        ErrorCode::Unknown,
+        ErrorCode::NotADatabase,
+        ErrorCode::DatabaseCorrupt,
+    ];
+    match aside {
+        Ok(aside) => Ok(aside.map(PathBuf::from)),
+        Err(error)
+            if error
+                .sqlite_error_code()
+                .is_some_and(|code| half_made.contains(&code)) =>
+        {
+            Ok(None)
+        }
+        // What cannot be read now must not be taken for what is not there.
+        Err(error) => Err(failure(new, &error)),
+    }
 }
 
 fn take_over(
