@@ -164,7 +164,8 @@ impl Engine {
     pub fn open_with_events(config: Config) -> Result<(Self, Events), Error> {
         let user = UserId::parse("user", &config.user)?;
         check_token(config.token.as_deref())?;
-        let readers = Arc::new(Readers::new(&config.database, &user));
+        let readers = Readers::new(&config.database, &user).with_memory(config.memory);
+        let readers = Arc::new(readers);
         let (shell, shared, events) = Shell::start(config, user)?;
         let engine = Self {
             shell,

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use self::dial::{Progress, Target, dial};
 use self::mailbox::{Mailbox, Outgoing, Step};
 use self::socket::Sockets;
+use crate::client::config::Memory;
 use crate::client::roots::Roots;
 use crate::client::transport::{
     DownKind, LinkCommand, LinkDown, LinkEvent, OnLinkEvent, Transport,
@@ -52,6 +53,10 @@ const ABANDON_WITHIN: Duration = Duration::from_millis(250);
 const RECEIVE_WINDOW: u32 = 2 * (FROM_SERVER_BYTES_MAX as u32 + 1024);
 /// Most bytes that are written and not yet acknowledged.
 const SEND_WINDOW: u64 = 128 * 1024;
+/// The same two of an engine that is to take little memory: one of the longest frames, and two of the
+/// longest that go the other way.
+const RECEIVE_WINDOW_LOW: u32 = FROM_SERVER_BYTES_MAX as u32 + 1024;
+const SEND_WINDOW_LOW: u64 = 32 * 1024;
 /// Most bytes that are taken from the stream at once.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// Threads for name resolution. The system's resolver cannot be interrupted; a second thread lets an
@@ -77,6 +82,8 @@ pub struct LinkConfig {
     pub handshake_timeout: Duration,
     /// See [`IDLE_TIMEOUT`]; the smaller of both sides' counts.
     pub idle_timeout: Duration,
+    /// How much memory the connection may take.
+    pub memory: Memory,
 }
 
 impl LinkConfig {
@@ -88,6 +95,7 @@ impl LinkConfig {
             roots,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            memory: Memory::Normal,
         }
     }
 }
@@ -169,14 +177,18 @@ fn client_config(config: &LinkConfig) -> Result<ClientConfig, Error> {
             format!("{:?} is too long; 45 s is usual", config.idle_timeout),
         )
     })?;
+    let (receive_window, send_window) = match config.memory {
+        Memory::Normal => (RECEIVE_WINDOW, SEND_WINDOW),
+        Memory::Low => (RECEIVE_WINDOW_LOW, SEND_WINDOW_LOW),
+    };
     let mut transport = TransportConfig::default();
     // The device opens the one stream there is; the core's pings keep the connection alive.
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .send_window(SEND_WINDOW)
+        .stream_receive_window(VarInt::from_u32(receive_window))
+        .receive_window(VarInt::from_u32(receive_window))
+        .send_window(send_window)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(idle));
     let mut client_config = ClientConfig::new(Arc::new(tls));

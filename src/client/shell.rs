@@ -13,19 +13,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::clock::{Now, now};
-use super::config::Config;
-use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted};
+use super::clock::{Now, boot, now};
+use super::config::{Config, Memory};
+use super::core::{Core, CoreSettings, Effect, Entropy, Submission, Submitted, TokenWanted};
 use super::event::{Event, EventKind};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
 use super::subscription::{Events, Subscribers, Watch};
+use super::token::TokenRequest;
 use super::transport::{LinkCommand, LinkEvent, Transport};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
 
 /// Requests and frames that wait for the core.
 const INPUTS_MAX: usize = 1_024;
+/// The same, of an engine that is to take little memory.
+const INPUTS_LOW_MAX: usize = 64;
 /// The core looks at the clock at least this often: the thread's own timer does not count sleep.
 const WAKE_MAX: Duration = Duration::from_secs(10);
 /// How long the end of a connection may take to reach the server.
@@ -42,6 +45,10 @@ type Done = oneshot::Sender<Result<(), Error>>;
 enum Input {
     Work(Work),
     Link(LinkEvent),
+    Token {
+        request: u64,
+        given: Result<String, String>,
+    },
     Stop(oneshot::Sender<Result<(), Error>>),
 }
 
@@ -110,6 +117,8 @@ impl Shared {
 /// What the core's thread owns.
 struct Running {
     inputs: Receiver<Input>,
+    /// For what works beside the core's thread and has something to say to it.
+    from_beside: SyncSender<Input>,
     /// What came while the end of a connection was waited for.
     postponed: VecDeque<Input>,
     /// The attempt that the link is busy with.
@@ -125,16 +134,21 @@ struct Running {
     /// Who waits for their token to be taken, in the order in which they were given.
     renewing: VecDeque<Done>,
     logging_out: Vec<Done>,
+    token_request: Option<TokenRequest>,
 }
 
 impl Shell {
     /// Starts the core's thread; the stream that it gives begins before anything is told.
     pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
-        let (inputs, receiver) = sync_channel(INPUTS_MAX);
+        let (inputs, receiver) = sync_channel(match config.memory {
+            Memory::Normal => INPUTS_MAX,
+            Memory::Low => INPUTS_LOW_MAX,
+        });
         let from_link = inputs.clone();
         let mut link_config = LinkConfig::new(config.server.clone(), config.roots.clone());
         link_config.server_name.clone_from(&config.server_name);
+        link_config.memory = config.memory;
         let link = QuicLink::start(
             link_config,
             Box::new(move |event| {
@@ -151,6 +165,7 @@ impl Shell {
         });
         let running = Running {
             inputs: receiver,
+            from_beside: inputs.clone(),
             postponed: VecDeque::new(),
             attempt: None,
             core: Some(core),
@@ -162,6 +177,7 @@ impl Shell {
             waiters: BTreeMap::new(),
             renewing: VecDeque::new(),
             logging_out: Vec::new(),
+            token_request: None,
         };
         let events = shared.subscribe();
         // Not joined by anybody: `close` waits for its work, and a dropped engine for nothing.
@@ -291,6 +307,7 @@ impl Running {
                 match next {
                     Some(Input::Work(work)) => work(&mut self),
                     Some(Input::Link(event)) => self.handle_link(event),
+                    Some(Input::Token { request, given }) => self.handle_token(request, given),
                     Some(Input::Stop(done)) => return self.stop(Some(done)),
                     None => break,
                 }
@@ -390,6 +407,12 @@ impl Running {
                         let _ = done.send(result);
                     }
                 }
+                Effect::TokenWanted { request, why } => self.ask_for_token(request, why),
+                Effect::TokenNotWanted { .. } => {
+                    if let Some(request) = &mut self.token_request {
+                        request.give_up();
+                    }
+                }
                 Effect::LoggedOut => {
                     for done in self.logging_out.drain(..) {
                         // Whoever asked may have gone; the logout is done all the same.
@@ -400,6 +423,37 @@ impl Running {
         }
         if self.core.as_mut().is_some_and(Core::take_changed) {
             self.shared.subscribers.tell_changed();
+        }
+    }
+
+    fn ask_for_token(&mut self, request: u64, why: TokenWanted) {
+        let from_beside = self.from_beside.clone();
+        let answer = move |given| {
+            // Without the core's thread nobody wants it any more.
+            let _ = from_beside.send(Input::Token { request, given });
+        };
+        let is_busy = self
+            .token_request
+            .as_ref()
+            .is_some_and(TokenRequest::is_under_way);
+        let asked = match &self.config.token_provider {
+            // One that blocks its thread cannot be given up.
+            Some(_) if is_busy => Err("the provider is still busy with the last request".into()),
+            Some(provider) => TokenRequest::start(Arc::clone(provider), why, answer),
+            None => Err("there is no provider".into()),
+        };
+        match asked {
+            Ok(asked) => self.token_request = Some(asked),
+            Err(error) => self.postponed.push_back(Input::Token {
+                request,
+                given: Err(error),
+            }),
+        }
+    }
+
+    fn handle_token(&mut self, request: u64, given: Result<String, String>) {
+        if let Some(core) = &mut self.core {
+            core.handle_token(now(), request, given);
         }
     }
 
@@ -489,17 +543,20 @@ fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         .into_uuid()
         .simple()
         .to_string();
-    let store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
+    let mut store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
+    store.limit_memory(config.memory)?;
     let settings = CoreSettings {
         token: config.token.clone(),
+        provides_tokens: config.token_provider.is_some(),
         build: config.build.clone(),
         wait_s: u32::try_from(config.wait.as_secs()).unwrap_or(u32::MAX),
+        boot: boot().to_owned(),
     };
     let entropy: Entropy = Box::new(|| {
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     });
-    Core::new(store, settings, entropy)
+    Core::new(now(), store, settings, entropy)
 }
 
 /// Without the system's randomness an identifier is made of the time; it only has to be new.

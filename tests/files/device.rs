@@ -94,12 +94,14 @@ impl Device {
             };
             let settings = CoreSettings {
                 token: None,
+                provides_tokens: false,
                 build: String::new(),
                 wait_s: 30,
+                boot: "one".into(),
             };
             let opened = self
                 .store()
-                .and_then(|store| Core::new(store, settings, Box::new(entropy)));
+                .and_then(|store| Core::new(now, store, settings, Box::new(entropy)));
             match opened {
                 Ok(core) => {
                     self.core = Some(core);
@@ -159,6 +161,8 @@ impl Device {
                 } => self.said.tell(position, event),
                 Effect::Event { position: None, .. }
                 | Effect::TokenRenewed(_)
+                | Effect::TokenWanted { .. }
+                | Effect::TokenNotWanted { .. }
                 | Effect::LoggedOut => {}
             }
         }

@@ -140,8 +140,9 @@ fn store(folder: &Path) -> Store {
     Store::open(&folder.join("bob.db"), &user, &device).unwrap()
 }
 
-fn write(store: &mut Store, offset: i64) -> Result<(), Error> {
-    store.transact(|tx| tx.set_clock_offset(offset))
+/// Writes something that can be told apart.
+fn write(store: &mut Store, heard_at: i64) -> Result<(), Error> {
+    store.transact(|tx| tx.set_heard(heard_at))
 }
 
 #[test]
@@ -215,8 +216,8 @@ fn with_log(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     let mut store = store(folder);
     write(&mut store, 1).unwrap();
     store.checkpoint().unwrap();
-    for offset in 2..10 {
-        write(&mut store, offset).unwrap();
+    for heard_at in 2..10 {
+        write(&mut store, heard_at).unwrap();
     }
     let read = |name: &str| fs::read(folder.join(name)).unwrap();
     (read("bob.db"), read("bob.db-wal"))
@@ -232,11 +233,11 @@ fn opened_with(log: Option<&[u8]>, shm: Option<&[u8]>, database: &[u8]) -> i64 {
     }
     let mut store = store(folder.path());
     assert_eq!(store.device().as_str(), "b1");
-    let offset = store.transact(|tx| tx.clock_offset()).unwrap().unwrap();
+    let found = store.transact(|tx| tx.feed()).unwrap().heard_at;
     drop(store);
     assert!(Look::in_folder(&folder.path().join("bob.db")).is_sound());
     assert!(!folder.path().join("bob.db.corrupt-1").exists());
-    offset
+    found
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn a_file_of_every_older_version_is_led_to_this_one_with_all_that_is_in_it() {
             assert_eq!(store.device().as_str(), "b1");
             let pending = store.transact(|tx| tx.pending_commands()).unwrap();
             assert_eq!(pending.len(), 1);
-            assert_eq!(pending[0].op.as_str(), "kept");
+            assert_eq!(pending[0].op().as_str(), "kept");
             assert_eq!(store.transact(|tx| tx.next_number()).unwrap(), 5);
             assert_eq!(store.transact(|tx| tx.last_position()).unwrap(), 1);
         }

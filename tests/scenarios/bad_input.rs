@@ -61,7 +61,7 @@ fn an_engine_for_what_is_no_user_id_does_not_open_and_makes_no_file() {
 }
 
 /// Waits until the device has given up for want of a good token, and gives what it says.
-async fn wants_a_token(device: &mut Device) -> String {
+pub async fn wants_a_token(device: &mut Device) -> String {
     device
         .hears(|kind| {
             matches!(kind, EventKind::ConnectionStateChanged(change)

@@ -13,3 +13,5 @@ mod joining;
 mod lifecycle;
 mod modes;
 mod refusals;
+mod restored;
+mod tokens;

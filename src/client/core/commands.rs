@@ -8,7 +8,7 @@ use crate::call::{
 };
 use crate::client::clock::Now;
 use crate::client::event::{CommandSettled, EventKind};
-use crate::client::store::{NewCommand, StoredCall, StoredCommand};
+use crate::client::store::{NewCommand, OutboxRow, StoredCall, StoredCommand};
 use crate::client::transport::LinkCommand;
 use crate::error::{Code, Error};
 use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, CommandFrame, Retry, ToServer, Verdict};
@@ -158,19 +158,19 @@ impl Core {
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
         let sent = self.write(now, |work| {
-            let Some(command) = work.tx.command_of_number(number)? else {
+            let Some(row) = work.tx.command_of_number(number)? else {
                 return Ok(None);
             };
-            if command.op != op {
+            if row.op() != &op {
                 return Err(defect(
                     "verdict",
                     format!(
                         "the verdict of number {number} is for {op}, not for {}",
-                        command.op
+                        row.op()
                     ),
                 ));
             }
-            work.settle(&command, result)?;
+            work.settle_row(&row, result)?;
             if let Some(call) = &call {
                 work.take_record(call, live)?;
             }
@@ -206,6 +206,7 @@ impl Work<'_> {
         &mut self,
         last_number: u64,
     ) -> Result<(usize, Vec<StoredCommand>), Error> {
+        self.take_back_foreign(last_number)?;
         let (unsettled, mut commands) = self.unsettled_from(last_number.saturating_add(1))?;
         self.expire_commands()?;
         let new = self.number_unsent(COMMANDS_IN_FLIGHT_MAX.saturating_sub(unsettled))?;
@@ -216,8 +217,9 @@ impl Work<'_> {
 
     /// How many commands are under way, and those of them from a number on, noted as sent again.
     fn unsettled_from(&mut self, from: u64) -> Result<(usize, Vec<StoredCommand>), Error> {
-        let mut commands = self.tx.unsettled_commands()?;
-        let unsettled = commands.len();
+        let rows = self.tx.unsettled_commands()?;
+        let unsettled = rows.len();
+        let mut commands: Vec<_> = rows.into_iter().filter_map(OutboxRow::known).collect();
         commands.retain(|command| command.number.is_some_and(|number| number >= from));
         for command in &commands {
             self.tx.note_attempt(command.n)?;
@@ -325,7 +327,14 @@ impl Work<'_> {
 
     /// Ends commands that were never sent and can mean nothing any more.
     pub(super) fn expire_commands(&mut self) -> Result<(), Error> {
-        for command in self.tx.expired_commands(self.now)? {
+        for row in self.tx.expired_commands(self.now)? {
+            let command = match row {
+                OutboxRow::Known(command) => command,
+                OutboxRow::Foreign(foreign) => {
+                    self.settle_foreign(&foreign, Err(not_sent(&foreign.name)))?;
+                    continue;
+                }
+            };
             // One that follows another has gone with it.
             let pending = self.tx.pending_commands_of(&command.call_id)?;
             if pending.iter().all(|one| one.n != command.n) {
@@ -343,11 +352,7 @@ impl Work<'_> {
     }
 
     fn expire(&mut self, command: &StoredCommand) -> Result<(), Error> {
-        let message = format!(
-            "{} could not be sent before it lost its meaning",
-            command.command.kind().name()
-        );
-        self.settle(command, Err(Error::new(Code::Expired, "notSent", message)))
+        self.settle(command, Err(not_sent(command.command.kind().name())))
     }
 
     /// Writes a verdict, and tells it.
@@ -365,6 +370,11 @@ impl Work<'_> {
         };
         self.tell(&command.call_id, EventKind::CommandSettled(settled))
     }
+}
+
+fn not_sent(name: &str) -> Error {
+    let message = format!("{name} could not be sent before it lost its meaning");
+    Error::new(Code::Expired, "notSent", message)
 }
 
 pub(super) fn frame_of(command: StoredCommand) -> ToServer {

@@ -16,9 +16,12 @@ mod frames;
 mod heartbeat;
 mod push;
 mod records;
+mod renumber;
 mod session;
 #[cfg(test)]
 mod tests;
+mod time;
+mod tokens;
 
 use std::collections::VecDeque;
 
@@ -26,6 +29,9 @@ pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
+use time::ClockNotes;
+pub use tokens::TokenWanted;
+use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -48,10 +54,14 @@ pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 pub struct CoreSettings {
     /// Proof of who the user is; none where the server trusts names.
     pub token: Option<String>,
+    /// Whether the app can be asked for a token.
+    pub provides_tokens: bool,
     /// The name of the build, for the server's log.
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
     pub wait_s: u32,
+    /// For how long `Now::mono_ms` counts from one origin: see [`super::clock::boot`].
+    pub boot: String,
 }
 
 /// What is to be done outside.
@@ -73,8 +83,20 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What became of a new token.
+    /// What became of a new token of the app's.
     TokenRenewed(Result<(), Error>),
+    /// The provider is to be asked for a token; [`Core::handle_token`] is to be told what it gave.
+    TokenWanted {
+        /// Which request this is.
+        request: u64,
+        /// Why.
+        why: TokenWanted,
+    },
+    /// A request is given up; its answer counts for nothing.
+    TokenNotWanted {
+        /// Which.
+        request: u64,
+    },
     /// The logout is done, or was given up waiting for.
     LoggedOut,
 }
@@ -95,8 +117,10 @@ pub struct Core {
     store: Store,
     settings: CoreSettings,
     clock: ServerClock,
+    clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
+    tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -128,15 +152,26 @@ struct Work<'a> {
 }
 
 impl Core {
-    /// Takes over a store. Nothing happens before [`Self::start`].
-    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
+    /// Takes over a store. Nothing happens before [`Self::start`], but the time runs: from here on
+    /// by the steady clock alone.
+    pub fn new(
+        now: Now,
+        mut store: Store,
+        settings: CoreSettings,
+        mut entropy: Entropy,
+    ) -> Result<Self, Error> {
         let salvage = store.take_salvage();
-        let (offset, feed, known_position) =
-            store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?, tx.last_position()?)))?;
+        let begin = |tx: &Tx<'_>| {
+            let clock = ClockNotes::begin(tx, &settings.boot, now)?;
+            Ok((clock, tx.feed()?, tx.last_position()?))
+        };
+        let ((clock, clock_notes), feed, known_position) = store.transact(begin)?;
         let mut core = Self {
+            tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
-            clock: ServerClock::new(offset.unwrap_or(0)),
+            clock,
+            clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
             due: Due::default(),
@@ -222,6 +257,7 @@ impl Core {
             .map(|until| until.max(now.mono_ms));
         file.chain(doubt)
             .chain(self.session.next_timeout(self.heartbeat_ms()))
+            .chain(self.next_token_timeout())
             .min()
     }
 
@@ -229,6 +265,7 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
+        self.token_timeout(now);
         self.session_timeout(now).and(file)
     }
 
@@ -286,7 +323,8 @@ impl Core {
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() && self.cursor_due.is_none() {
+        let pressing = self.clock_notes.step(&self.clock, now).is_pressing();
+        if self.taken.is_empty() && self.cursor_due.is_none() && !pressing {
             return Ok(());
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
@@ -355,6 +393,7 @@ impl Core {
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (&self.taken, self.cursor_due);
         let known = (self.store.doubts() > 0).then_some(self.known_position);
+        let step = self.clock_notes.step(&self.clock, now);
         let (value, due, told, receipts, written) = self.store.transact(|tx| {
             let mut one = Work {
                 tx,
@@ -366,17 +405,20 @@ impl Core {
             if let Some(known) = known {
                 one.tell_unknown(known)?;
             }
+            step.correct(&one)?;
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written {
+            if written || step.is_pressing() {
                 write_along(tx, taken, cursor_due, server_now)?;
+                step.keep(tx)?;
             }
             Ok((value, Due::read(tx)?, told, receipts, written))
         })?;
-        if written {
+        if written || step.is_pressing() {
             self.taken.clear();
             self.cursor_due = None;
+            self.clock_notes.done(step);
         }
         self.due = due;
         let positions = told.iter().filter_map(Effect::position);
@@ -470,7 +512,11 @@ impl Effect {
         match self {
             Self::Settled { position, .. } => Some(*position),
             Self::Event { position, .. } => *position,
-            Self::Link(_) | Self::TokenRenewed(_) | Self::LoggedOut => None,
+            Self::Link(_)
+            | Self::TokenRenewed(_)
+            | Self::TokenWanted { .. }
+            | Self::TokenNotWanted { .. }
+            | Self::LoggedOut => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Core, Work};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Member, Millis, Mode, Own, UserId, UserState,
 };
-use crate::client::clock::{Now, ServerClock};
+use crate::client::clock::Now;
 use crate::client::event::EventKind;
 use crate::error::Error;
 
@@ -116,9 +116,8 @@ impl Core {
     /// Before the first sample of its clock, the server's time is no earlier than that of a push:
     /// with a wall clock that is behind, a ring would go on past its deadline.
     fn learn_time(&mut self, now: Now, sent_at: Millis) {
-        if self.clock.rtt_ms().is_none() && self.clock.estimate(now) < sent_at {
-            self.clock = ServerClock::new(sent_at.saturating_sub(now.wall_ms));
-        }
+        let by = self.clock.pass(sent_at, now);
+        self.correct_clock(by);
     }
 }
 

@@ -1,16 +1,15 @@
 //! The connection: made, kept, and made again when it breaks.
 
-use std::collections::VecDeque;
-
 use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
+use super::tokens::Renewals;
 use super::{Core, Effect};
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::protocol::{
-    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew,
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Settled,
     TO_SERVER_BYTES_MAX, ToServer, VERSION_MAX, VERSION_MIN, codec::encoded_len,
 };
 
@@ -75,6 +74,8 @@ pub(super) struct Session {
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
     pub(super) unacknowledged: u32,
+    /// What this connection was told last of what is on disk.
+    pub(super) settled_told: Option<Settled>,
     /// The line is stopped: from that number on, not before that time.
     pub(super) line_held: Option<(u64, i64)>,
     pub(super) last_sent: i64,
@@ -82,8 +83,8 @@ pub(super) struct Session {
     logout_until: Option<i64>,
     pub(super) logged_out: bool,
     pub(super) heard_noted: i64,
-    /// New tokens that the server has yet to take, in the order in which they were shown to it.
-    pub(super) renewing: VecDeque<String>,
+    /// New tokens that the server has yet to take.
+    pub(super) renewing: Renewals,
     /// The token that this connection, or the last, was asked for with.
     pub(super) shown_token: Option<String>,
 }
@@ -105,12 +106,13 @@ impl Session {
             limits: None,
             in_flight: 0,
             unacknowledged: 0,
+            settled_told: None,
             line_held: None,
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
             logged_out: false,
-            renewing: VecDeque::new(),
+            renewing: Renewals::new(),
             heard_noted: 0,
             shown_token: None,
         }
@@ -137,6 +139,15 @@ impl Session {
                 false
             }
         }
+    }
+
+    pub(super) fn has_network(&self) -> bool {
+        self.network
+    }
+
+    /// Whether it is for want of a token that there is no connection.
+    pub(super) fn wants_token(&self) -> bool {
+        self.cause == ConnectionCause::TokenExpired || self.state == ConnectionState::Connecting
     }
 
     pub(super) fn room_in_flight(&self) -> usize {
@@ -206,7 +217,9 @@ impl Core {
                 ConnectionCause::ActiveLogin,
                 "",
             );
-            self.connect();
+            if !self.token_comes_first(now) {
+                self.connect();
+            }
         }
     }
 
@@ -218,6 +231,7 @@ impl Core {
             .push_back(Effect::Link(LinkCommand::SetNetwork(online)));
         if online {
             self.session.failures = 0;
+            self.hasten_token(now);
             // Said once more, it is no reason to give up what there is.
             if let Phase::Waiting { .. } = self.session.phase {
                 self.connect();
@@ -240,6 +254,7 @@ impl Core {
     /// The device moved to another network: nothing that was known of the old one holds.
     pub fn network_changed(&mut self, now: Now) {
         self.session.failures = 0;
+        self.hasten_token(now);
         match self.session.phase {
             Phase::Online { .. } => {
                 self.effects
@@ -252,21 +267,6 @@ impl Core {
             }
             Phase::Waiting { .. } if self.session.network => self.connect(),
             Phase::Off | Phase::Waiting { .. } => {}
-        }
-    }
-
-    /// A new token: for this connection, or for the next attempt, which is made at once if the
-    /// last one failed for want of it.
-    pub fn renew_token(&mut self, now: Now, token: String) {
-        if self.session.is_online() {
-            self.session.renewing.push_back(token.clone());
-            self.send(ToServer::Renew(Renew { token }));
-            return;
-        }
-        self.settings.token = Some(token);
-        self.effects.push_back(Effect::TokenRenewed(Ok(())));
-        if self.session.phase == Phase::Off && self.session.cause == ConnectionCause::TokenExpired {
-            self.start(now);
         }
     }
 
@@ -313,19 +313,9 @@ impl Core {
         self.session.logged_out = true;
     }
 
-    /// The server does not take the token; one that came meanwhile is shown at once.
-    pub(super) fn want_token(&mut self, now: Now, why: &str) {
-        self.session.error = Some(why.to_owned());
-        if self.settings.token == self.session.shown_token {
-            self.go_off(now, ConnectionCause::TokenExpired, why);
-        } else {
-            self.close_link();
-            self.wait(now, now.mono_ms, ConnectionCause::LoginInterrupted, why);
-        }
-    }
-
     /// Ends the connection in good order, without a logout: the app goes away.
     pub fn close(&mut self, now: Now) {
+        self.forget_token_wanted();
         if self.session.phase != Phase::Off {
             self.acknowledge_now(now);
             self.go_off(now, ConnectionCause::Success, "");
@@ -482,6 +472,9 @@ impl Core {
     pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
         self.close_link();
         self.leave_online();
+        if cause != ConnectionCause::TokenExpired {
+            self.forget_token_wanted();
+        }
         self.session.phase = Phase::Off;
         self.change(now, ConnectionState::Disconnected, cause, why);
         // Whatever ended the connection, nothing is left to log out of.
@@ -503,13 +496,7 @@ impl Core {
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
-        if let Some(token) = self.session.renewing.pop_back() {
-            self.session.renewing.clear();
-            self.settings.token = Some(token);
-            let message = "the connection was lost before the server took the token; it is shown again at the next";
-            let lost = Error::new(Code::ConnectionLost, "renew", message);
-            self.effects.push_back(Effect::TokenRenewed(Err(lost)));
-        }
+        self.lose_renewals();
     }
 
     pub(super) fn change(

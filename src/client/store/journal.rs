@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Tx, read};
-use crate::call::{CallId, Millis};
+use super::{ForeignCommand, Tx, read};
+use crate::call::{CallId, Millis, Outcome};
 use crate::client::event::{Event, EventKind};
 use crate::client::json;
 use crate::error::Error;
@@ -30,6 +30,21 @@ impl Tx<'_> {
         self.cached(
             "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
             params![position],
+        )
+        .map(drop)
+    }
+
+    /// Appends the verdict of a command that only a newer build can read, for that one to tell.
+    pub fn append_foreign_settled(
+        &self,
+        at: Millis,
+        command: &ForeignCommand,
+        result: &Result<Outcome, Error>,
+    ) -> Result<(), Error> {
+        let params = json::settled_params(&command.op, &command.call_id, &command.name, result);
+        self.cached(
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, 'commandSettled', ?)",
+            params![at, command.call_id.as_str(), params.to_string()],
         )
         .map(drop)
     }

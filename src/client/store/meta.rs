@@ -13,7 +13,6 @@ const USER_ID: &str = "user_id";
 const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
-const CLOCK_OFFSET: &str = "clock_offset_ms";
 const SET_ASIDE: &str = "set_aside";
 
 /// The largest number of a command that a file is believed; none comes near it by counting.
@@ -62,7 +61,12 @@ impl Tx<'_> {
             self.sql
                 .execute("DELETE FROM meta WHERE key = ?", [WELCOME_TOKEN]),
         )?;
-        self.run(self.sql.execute("UPDATE commands SET number = NULL", []))?;
+        // Numbers count from one again. What was sent under the old name stays marked as sent.
+        self.run(self.sql.execute(
+            "UPDATE commands SET number = CASE WHEN verdict IS NULL THEN NULL ELSE -n END
+              WHERE number IS NOT NULL",
+            [],
+        ))?;
         self.set_cursor(Cursor::default())
     }
 
@@ -96,16 +100,6 @@ impl Tx<'_> {
 
     pub(super) fn set_next_number(&self, number: u64) -> Result<(), Error> {
         self.set_meta(NEXT_NUMBER, &number.to_string())
-    }
-
-    /// The server's clock minus this device's wall clock, as last known.
-    pub fn clock_offset(&self) -> Result<Option<Millis>, Error> {
-        Ok(self.meta(CLOCK_OFFSET)?.and_then(|text| text.parse().ok()))
-    }
-
-    /// Keeps the offset of the clock.
-    pub fn set_clock_offset(&self, offset: Millis) -> Result<(), Error> {
-        self.set_meta(CLOCK_OFFSET, &offset.to_string())
     }
 
     /// Notes in the place of which damaged file this one was made.
@@ -151,7 +145,7 @@ impl Tx<'_> {
             .map(drop)
     }
 
-    fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+    pub(super) fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         self.run(
             self.sql
                 .prepare_cached("SELECT value FROM meta WHERE key = ?")
@@ -159,7 +153,7 @@ impl Tx<'_> {
         )
     }
 
-    fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+    pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         self.cached(
             "INSERT INTO meta (key, value) VALUES (?1, ?2)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value",

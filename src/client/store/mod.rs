@@ -5,10 +5,12 @@
 //! what each column means, is in `schema/client/`.
 
 mod calls;
+mod clock;
 mod commands;
 mod error;
 mod files;
 mod journal;
+mod memory;
 mod meta;
 mod migrate;
 mod read;
@@ -27,7 +29,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
-pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
 pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
@@ -35,6 +37,7 @@ pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, Stat
 pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
+use crate::client::config::Memory;
 use crate::error::{Code, Error};
 use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
 use files::beside;
@@ -67,6 +70,7 @@ pub struct Store {
     has_moved: bool,
     doubts: u64,
     salvage: Option<Salvage>,
+    memory: Memory,
     user: UserId,
     device: DeviceId,
     /// Held for as long as this engine is the one that writes. Given back last.
@@ -163,6 +167,7 @@ impl Store {
             has_moved: false,
             doubts: 0,
             salvage: None,
+            memory: Memory::Normal,
             user: user.clone(),
             device: fresh_device.clone(),
             _lock: None,
@@ -293,7 +298,9 @@ impl Store {
         let told = |error: &rusqlite::Error| failure(&self.path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = connect(self.files.vfs(), &self.file, flags).map_err(|e| told(&e))?;
-        prepare_writer(&connection).map_err(|error| told(&error))?;
+        prepare_writer(&connection)
+            .and_then(|()| memory::limit_writer(&connection, self.memory))
+            .map_err(|error| told(&error))?;
         // Nobody else appends to the log meanwhile.
         let writing = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

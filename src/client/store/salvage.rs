@@ -13,9 +13,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, beside};
-use super::{BUSY_TIMEOUT, LOG, NewCommand, Store, StoredCommand, Tx, connect};
+use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect};
 use crate::call::limits::EXTENDED_DATA_BYTES_MAX_DEFAULT;
 use crate::call::{DeviceId, UserId};
+use crate::client::clock::KeptClock;
 use crate::client::event::{CommandSettled, EventKind};
 use crate::error::{Code, Error};
 
@@ -50,7 +51,9 @@ pub struct Salvage {
 #[derive(Default)]
 struct Readable {
     user: Option<String>,
-    clock_offset: Option<String>,
+    clock: Option<KeptClock>,
+    /// Whether the server had confirmed it.
+    clock_is_sure: bool,
     heard_at: i64,
     position: Option<i64>,
     commands: Vec<StoredCommand>,
@@ -214,12 +217,11 @@ fn take_over(
         Some(position) => position,
         None => POSITIONS_APART.saturating_mul(number.cast_signed()),
     })?;
-    if let Some(offset) = readable
-        .clock_offset
-        .as_ref()
-        .and_then(|text| text.parse().ok())
-    {
-        tx.set_clock_offset(offset)?;
+    if let Some(clock) = &readable.clock {
+        tx.keep_clock(clock)?;
+    }
+    if readable.clock_is_sure {
+        tx.set_doubted_from(None)?;
     }
     for command in readable.commands.iter().take(COMMANDS_MAX) {
         tx.insert_command(&NewCommand {
@@ -271,7 +273,17 @@ fn read(files: &dyn Files, file: &Path) -> Readable {
             .ok()
     };
     readable.user = meta("user_id");
-    readable.clock_offset = meta("clock_offset_ms");
+    let time = |key: &str| meta(key).and_then(|text| text.parse().ok());
+    readable.clock = time("clock_offset_ms").map(|wall_offset_ms| {
+        let boot = meta("clock_boot").zip(time("clock_steady_offset_ms"));
+        let (boot, steady_offset_ms) = boot.unwrap_or_default();
+        KeptClock {
+            wall_offset_ms,
+            boot,
+            steady_offset_ms,
+        }
+    });
+    readable.clock_is_sure = meta("clock_doubted_from").is_some_and(|text| text == "none");
     readable.heard_at = number("SELECT heard_at_ms FROM feed").unwrap_or(0);
     let counted = number("SELECT seq FROM sqlite_sequence WHERE name = 'journal'");
     let last = number("SELECT coalesce(max(position), 0) FROM journal");
@@ -315,10 +327,10 @@ fn read_outbox(connection: &Connection) -> Vec<StoredCommand> {
             continue;
         };
         while let Ok(Some(row)) = rows.next() {
-            if let Ok(Ok(command)) = read_command(row)
+            if let Ok(OutboxRow::Known(command)) = read_command(row)
                 && found.len() < COMMANDS_MAX
             {
-                found.insert(command.n, command);
+                found.insert(command.n, *command);
             }
         }
     }

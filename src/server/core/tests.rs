@@ -5,6 +5,7 @@ mod feed;
 mod hello;
 mod hostile;
 mod presence;
+mod restored;
 mod store;
 
 use std::collections::{BTreeMap, VecDeque};

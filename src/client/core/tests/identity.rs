@@ -107,3 +107,27 @@ fn a_copy_that_is_found_in_the_middle_of_a_session_goes_on_under_a_new_name_too(
         "what rings goes on ringing"
     );
 }
+
+#[test]
+fn the_story_goes_on_saying_what_the_server_decided_under_the_old_name() {
+    let mut device = copy();
+    device.pass(0);
+    device.up();
+    device.server.last_number = 0;
+    device.welcome();
+    device.caught_up();
+    device.submit("o3", "nowhere", join()).unwrap();
+    device.decide();
+    let who = |what: &str| -> Vec<String> {
+        let sql = device.sql();
+        let mut rows = sql
+            .prepare("SELECT source FROM timeline_view WHERE what = ? ORDER BY n")
+            .unwrap();
+        let rows = rows.query_map([what], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(who("callInvite accepted"), ["server"]);
+    assert_eq!(who("callingInvite dropped"), ["device"]);
+    assert_eq!(who("callQuit dropped"), ["device"]);
+    assert_eq!(who("callJoin refused"), ["server"]);
+}

@@ -14,9 +14,12 @@ mod identity;
 mod journal;
 mod missed;
 mod outbox;
+mod provider;
 mod push;
+mod renumber;
 mod rings;
 mod server;
+mod time;
 mod tokens;
 mod words;
 
@@ -24,7 +27,7 @@ use std::path::PathBuf;
 
 use server::Server;
 use tempfile::TempDir;
-use words::{words_of_end, words_of_event, words_of_frame, words_of_link};
+use words::{words_of_end, words_of_event, words_of_frame, words_of_link, words_of_want};
 
 use super::{Core, CoreSettings, Effect, Submission, Submitted};
 use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
@@ -57,6 +60,11 @@ pub struct Device {
     _folder: TempDir,
     entropy: u64,
     token: Option<String>,
+    provides_tokens: bool,
+    /// Which boot of the device this is.
+    boot: String,
+    /// What the steady clock said when the story began; another number after a boot.
+    origin: i64,
     /// The attempt that the link was last asked for.
     attempt: u64,
     frames: Vec<ToServer>,
@@ -88,6 +96,9 @@ impl Device {
             _folder: folder,
             entropy,
             token: token.map(str::to_owned),
+            provides_tokens: false,
+            boot: "boot".into(),
+            origin: MONO_BEGIN,
             attempt: 0,
             frames: Vec::new(),
             links: Vec::new(),
@@ -96,6 +107,14 @@ impl Device {
             answers_pings: true,
         };
         device.open();
+        device
+    }
+
+    /// Not started; the app can be asked for tokens.
+    pub fn with_provider(token: Option<&str>) -> Self {
+        let mut device = Self::with(0, token);
+        device.provides_tokens = true;
+        device.reopen();
         device
     }
 
@@ -112,11 +131,14 @@ impl Device {
         let store = Store::open(&self.file, &user("bob"), &DeviceId::trusted("b1")).unwrap();
         let settings = CoreSettings {
             token: self.token.clone(),
+            provides_tokens: self.provides_tokens,
             build: "test 1".into(),
             wait_s: super::WAIT_S_DEFAULT,
+            boot: self.boot.clone(),
         };
         let entropy = self.entropy;
-        self.core = Some(Core::new(store, settings, Box::new(move || entropy)).unwrap());
+        let now = self.now;
+        self.core = Some(Core::new(now, store, settings, Box::new(move || entropy)).unwrap());
     }
 
     /// The app goes away without a word and comes back to the same file.
@@ -125,6 +147,15 @@ impl Device {
         self.forget_what_was_said();
         self.attempt = 0;
         self.open();
+    }
+
+    /// The device is started anew, and the app after it. Its steady clock begins again.
+    pub fn reboot(&mut self) {
+        let passed = self.server_time() - BEGIN;
+        self.boot.push_str(" again");
+        self.now.mono_ms = 1_000;
+        self.origin = self.now.mono_ms - passed;
+        self.reopen();
     }
 
     pub fn core(&mut self) -> &mut Core {
@@ -163,6 +194,12 @@ impl Device {
                 Effect::Event { event, .. } => self.told.push(words_of_event(&event)),
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
+                }
+                Effect::TokenWanted { request, why } => {
+                    self.told.push(words_of_want(request, &why));
+                }
+                Effect::TokenNotWanted { request } => {
+                    self.told.push(format!("request {request} given up"));
                 }
                 Effect::LoggedOut => self.told.push("logged out".into()),
             }
@@ -243,7 +280,7 @@ impl Device {
 
     /// What the server's clock says.
     pub fn server_time(&self) -> i64 {
-        BEGIN + self.now.mono_ms - MONO_BEGIN
+        BEGIN + self.now.mono_ms - self.origin
     }
 
     /// Time passes and the core is asleep.

@@ -168,7 +168,7 @@ fn an_answer_to_a_ring_by_push_names_its_invitation() {
     take(&mut device, &third);
     device.submit("o1", "c1", accept()).unwrap();
     let pending = device.readers().pending().unwrap();
-    let Command::Accept { invitation, .. } = pending[0].command else {
+    let Some(Command::Accept { invitation, .. }) = pending[0].command else {
         panic!("{pending:?}");
     };
     assert_eq!(invitation, Some(3));
