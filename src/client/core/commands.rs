@@ -1,10 +1,10 @@
 //! Commands: from the app into the file, from the file to the server, and back as verdicts.
 
 use super::{Core, Effect, Work, defect};
-use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT};
+use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX};
 use crate::call::{
     Actor, Call, CallId, Command, CommandKind, Facts, Member, Millis, Mode, Op, Outcome, Rules,
-    Under, UserId, apply,
+    Target, Under, UserId, apply,
 };
 use crate::client::clock::Now;
 use crate::client::event::{CommandSettled, EventKind};
@@ -244,7 +244,11 @@ impl Work<'_> {
         }
         self.replace_answer(&pending, &command)?;
         fill_in(&mut command, stored.as_ref(), &pending, &actor.user);
-        let expires_at = expiry(&command, stored.as_ref(), self.now, wait_s, &actor.user);
+        let mut expires_at = expiry(&command, stored.as_ref(), self.now, wait_s, &actor.user);
+        if command.kind() == CommandKind::Cancel && asks_for_more(&pending) {
+            // How long those are to ring is not in the record yet.
+            expires_at = self.now.saturating_add(Millis::from(TIMEOUT_S_MAX) * 1_000);
+        }
         let new = NewCommand {
             op: actor.op.clone(),
             call_id: actor.call.clone(),
@@ -445,7 +449,12 @@ fn fill_in(
         }
         Command::Cancel { invitees, .. } => {
             for target in invitees {
-                target.invitation = number_of(&target.user);
+                let member = call.and_then(|call| call.member(&target.user));
+                target.invitation = if is_asked_by(pending, &target.user, member) {
+                    None
+                } else {
+                    number_of(&target.user)
+                };
             }
         }
         Command::Quit { under, .. } | Command::End { under, .. } => {
@@ -462,6 +471,48 @@ fn fill_in(
         }
         Command::Invite { .. } | Command::CallingInvite { .. } | Command::Join { .. } => {}
     }
+}
+
+/// Whether the invitation that somebody has when all that is pending is done is one that is yet to
+/// be made: its number is the server's to give.
+fn is_asked_by(pending: &[StoredCommand], user: &UserId, member: Option<&Member>) -> bool {
+    let mut is_open = member.is_some_and(|member| member.state.takes_place());
+    let mut is_asked = false;
+    for earlier in pending {
+        match &earlier.command {
+            Command::CallingInvite { invitees, .. } if !is_open && invitees.contains(user) => {
+                (is_open, is_asked) = (true, true);
+            }
+            Command::Cancel { invitees, .. }
+                if invitees.iter().any(|target| &target.user == user) =>
+            {
+                (is_open, is_asked) = (false, false);
+            }
+            Command::CallingInvite { .. }
+            | Command::Cancel { .. }
+            | Command::Invite { .. }
+            | Command::Accept { .. }
+            | Command::Reject { .. }
+            | Command::Join { .. }
+            | Command::Quit { .. }
+            | Command::End { .. } => {}
+        }
+    }
+    is_asked
+}
+
+fn asks_for_more(pending: &[StoredCommand]) -> bool {
+    let mut kinds = pending.iter().map(|earlier| earlier.command.kind());
+    kinds.any(|kind| kind == CommandKind::CallingInvite)
+}
+
+/// Whether a cancel is about nothing but what that command was to ask for.
+fn takes_back(cancelled: &[Target], earlier: &Command) -> bool {
+    let Command::CallingInvite { invitees, .. } = earlier else {
+        return false;
+    };
+    let is_asked = |target: &Target| target.invitation.is_none() && invitees.contains(&target.user);
+    !cancelled.is_empty() && cancelled.iter().all(is_asked)
 }
 
 /// Whether a cancel leaves nothing of an invite.
@@ -497,13 +548,15 @@ fn enters(kind: CommandKind) -> bool {
 }
 
 /// Whether a command means something only if an earlier one was done: all about a call that was to
-/// be made by it, and what leaves a stay that was to begin with it.
+/// be made by it, what leaves a stay that was to begin with it, and what takes back invitations that
+/// it was to make.
 fn follows(later: &Command, earlier: &StoredCommand) -> bool {
     match later {
         Command::Quit { under, .. } | Command::End { under, .. } => {
             under == &Under::Primary(earlier.op.clone())
         }
         Command::Invite { .. } => false,
+        Command::Cancel { invitees, .. } if takes_back(invitees, &earlier.command) => true,
         Command::Cancel { .. }
         | Command::Accept { .. }
         | Command::Reject { .. }
@@ -545,8 +598,7 @@ fn expiry(
                     .filter(|member| member.state.is_pending());
                 pending.map(|member| member.deadline).max()
             };
-            call.and_then(pending)
-                .unwrap_or(seconds(crate::call::limits::TIMEOUT_S_MAX))
+            call.and_then(pending).unwrap_or(seconds(TIMEOUT_S_MAX))
         }
         // Not fenced, so it must not act late.
         Command::Quit {

@@ -132,7 +132,6 @@ impl Core {
         if error.code == Code::Dropped {
             return self.take_new_identity(now, error);
         }
-        self.write(now, |work| work.tx.note_error(&why))?;
         self.close_link();
         if error.retryable() {
             self.wait_a_while(now, &why);

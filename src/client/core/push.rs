@@ -209,14 +209,15 @@ fn partial_record(id: &CallId, payload: &Payload, user: &UserId) -> Result<Call,
 }
 
 /// A call that is known and goes on, with a later invitation of this user; `None` when there is
-/// none in it.
+/// none in it. An earlier one that is still pending here is over: nobody is asked twice at a time.
 fn asked_again(call: &Call, payload: &Payload, user: &UserId) -> Result<Option<Call>, Error> {
     let inviter = UserId::parse("payload.inviter", &payload.inviter)?;
     let mut call = call.clone();
     let is_started = call.is_started();
     let me = call
         .member_mut(user)
-        .filter(|me| is_started && payload.invitation > me.invitation && !me.state.takes_place());
+        .filter(|me| is_started && payload.invitation > me.invitation)
+        .filter(|me| me.state != UserState::Accepted);
     let Some(me) = me else {
         return Ok(None);
     };

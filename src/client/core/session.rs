@@ -254,6 +254,7 @@ impl Core {
     /// The device moved to another network: nothing that was known of the old one holds.
     pub fn network_changed(&mut self, now: Now) {
         self.session.failures = 0;
+        self.session.handshake_timeouts = 0;
         self.hasten_token(now);
         match self.session.phase {
             Phase::Online { .. } => {
@@ -424,11 +425,18 @@ impl Core {
             return;
         }
         let mut message = why.message.clone();
-        if why.kind == DownKind::HandshakeTimeout {
-            self.session.handshake_timeouts += 1;
-            if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
-                message.push_str("; UDP seems to be blocked on this network");
+        match why.kind {
+            DownKind::HandshakeTimeout => {
+                self.session.handshake_timeouts += 1;
+                if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
+                    message.push_str("; UDP seems to be blocked on this network");
+                }
             }
+            // There was an answer, so UDP comes through.
+            DownKind::Refused | DownKind::Certificate | DownKind::Protocol | DownKind::Closed => {
+                self.session.handshake_timeouts = 0;
+            }
+            DownKind::Lost | DownKind::Local | DownKind::Address | DownKind::Overflow => {}
         }
         self.wait_a_while(now, &message);
     }
@@ -461,12 +469,21 @@ impl Core {
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
+        self.note_why(now, why);
         let state = if self.session.was_connected {
             ConnectionState::Reconnecting
         } else {
             ConnectionState::Connecting
         };
         self.change(now, state, cause, why);
+    }
+
+    /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
+    /// take it costs nothing.
+    fn note_why(&mut self, now: Now, why: &str) {
+        if let Err(error) = self.write(now, |work| work.tx.note_error(why)) {
+            tracing::debug!(%error, "why commands wait could not be noted");
+        }
     }
 
     pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
@@ -476,6 +493,9 @@ impl Core {
             self.forget_token_wanted();
         }
         self.session.phase = Phase::Off;
+        if !why.is_empty() {
+            self.note_why(now, why);
+        }
         self.change(now, ConnectionState::Disconnected, cause, why);
         // Whatever ended the connection, nothing is left to log out of.
         if self.session.logout_until.take().is_some() {

@@ -310,11 +310,11 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// Notes why commands without a verdict got no further.
+    /// Notes why commands without a verdict got no further. The same once more is no change.
     pub fn note_error(&self, error: &str) -> Result<(), Error> {
         let error: String = error.chars().take(LAST_ERROR_CHARS_MAX).collect();
         self.cached(
-            "UPDATE commands SET last_error = ? WHERE verdict IS NULL",
+            "UPDATE commands SET last_error = ?1 WHERE verdict IS NULL AND last_error IS NOT ?1",
             [error],
         )
         .map(drop)

@@ -199,6 +199,27 @@ fn several_unanswered_attempts_say_that_udp_seems_blocked() {
     assert!(status.error.unwrap().contains("UDP"));
 }
 
+#[test]
+fn on_another_network_or_after_an_answer_udp_is_not_said_to_be_blocked() {
+    let moved = |device: &mut Device| device.act(|core, now| core.network_changed(now));
+    let refused = |device: &mut Device| {
+        device.down(DownKind::Refused);
+        device.pass(30_000);
+    };
+    for passes in [&moved as &dyn Fn(&mut Device), &refused] {
+        let mut device = Device::new();
+        device.start();
+        for _ in 0..2 {
+            device.down(DownKind::HandshakeTimeout);
+            device.pass(30_000);
+        }
+        passes(&mut device);
+        device.down(DownKind::HandshakeTimeout);
+        let status = device.core().link_status();
+        assert_eq!(status.error.unwrap(), "down");
+    }
+}
+
 /// The pauses before each of so many attempts that fail.
 fn pauses(device: &mut Device, attempts: usize) -> Vec<i64> {
     let mut pauses = Vec::new();

@@ -220,6 +220,27 @@ fn a_second_invitation_to_a_known_call_rings_by_push_too_and_once() {
 }
 
 #[test]
+fn a_second_invitation_rings_by_push_when_the_end_of_the_first_is_not_known_here() {
+    let mut device = Device::new();
+    take(&mut device, &push("invite"));
+    device.pass(90_000);
+    assert_eq!(device.heard(), ["received c1", "timeout c1 local"]);
+    let second = second_push(&device);
+    assert!(take(&mut device, &second));
+    assert_eq!(device.heard(), ["received c1"]);
+    // Nor does it matter whether the first still rings: it cannot any more.
+    let third = Push {
+        invitation: 3,
+        ..second
+    };
+    assert!(take(&mut device, &third));
+    assert_eq!(device.heard(), ["cancelled c1", "received c1"]);
+    let again = second_push(&device);
+    assert!(!take(&mut device, &again));
+    assert_eq!(device.ringing(), [call_id("c1")]);
+}
+
+#[test]
 fn a_push_for_a_call_that_is_known_to_be_over_does_not_ring() {
     let mut device = invitation_timed_out();
     device.server.act("alice", "a1", "c1", end());
