@@ -51,7 +51,7 @@ pub use call::{
 #[cfg(feature = "client")]
 pub use client::{
     config::{Config, Memory},
-    core::{PushTaken, TokenWanted},
+    core::{PushTaken, Role, TokenWanted},
     engine::{CallingInviteOptions, CommandOptions, Engine, InviteOptions, Status},
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
     result::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::config::Config;
-use super::core::{LinkStatus, PushTaken, Submission, Submitted};
+use super::core::{LinkStatus, PushTaken, Role, Submission, Submitted};
 use super::event::{ConnectionCause, ConnectionState, Event};
 use super::result::{
     self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
@@ -19,7 +19,7 @@ use crate::call::limits::TIMEOUT_S_DEFAULT;
 use crate::call::{
     CallId, Command, DeviceId, Millis, Mode, Op, Outcome, PushConfig, Target, Under, UserId,
 };
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::protocol::TOKEN_BYTES_MAX;
 
 /// The reader of the journal that [`Engine::acknowledge`] speaks for.
@@ -86,6 +86,8 @@ pub struct Status {
     pub user_id: UserId,
     /// This device.
     pub device_id: DeviceId,
+    /// Whether this engine has the connection, or waits because another one on the same file has.
+    pub role: Role,
     /// Whether there is a connection.
     pub connection: ConnectionState,
     /// Why it is so.
@@ -134,6 +136,16 @@ pub struct Status {
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
+///
+/// # Several processes on one file
+/// An app and its notification extension may each have an engine on the same file. One of them has
+/// the connection; [`Status::role`] says which. The others wait: they read everything, take commands,
+/// which go out through the one that is connected, hear every event, and take over within about
+/// half a second when that one pauses, closes or dies. A process that is suspended without a pause
+/// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
+/// by an engine that waits: it has no connection to start by. Of a command that a handle in one
+/// process waits for, the other processes may or may not hear
+/// [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -142,7 +154,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the database, made if it is not there, and begins to connect.
+    /// Opens the database, made if it is not there, and begins to connect, or to wait until another
+    /// engine on the same file gives up its connection.
     ///
     /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
     /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
@@ -150,8 +163,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
-    /// another user's; [`crate::Code::InUse`], [`crate::Code::NewerVersion`],
-    /// [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the file.
+    /// another user's; [`crate::Code::InUse`] (another program is writing it for too long),
+    /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`],
+    /// [`crate::Code::DiskFull`] for the file.
     pub fn open(config: Config) -> Result<Self, Error> {
         Self::open_with_events(config).map(|(engine, _)| engine)
     }
@@ -330,17 +344,6 @@ impl Engine {
             .await
     }
 
-    /// What was read; damage is noted, so that the next opening finds it.
-    fn seen_through<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
-        if read
-            .as_ref()
-            .is_err_and(|error| error.code == Code::Corrupt)
-        {
-            self.shell.tell(|core, _| core.suspect_file());
-        }
-        read
-    }
-
     async fn give<T>(
         &self,
         call: Option<&CallId>,
@@ -380,7 +383,7 @@ impl Engine {
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {
-        self.shell.tell(move |core, _| core.verdict_taken(position));
+        self.shell.verdict_taken(position);
     }
 
     /// A page of the calls that the user created, was invited to or joined, newest first, from the
@@ -404,7 +407,7 @@ impl Engine {
         filter: &Filter,
     ) -> Result<Page, Error> {
         self.shared.check_open()?;
-        self.seen_through(self.readers.page(count, next_flag, filter))
+        self.readers.page(count, next_flag, filter)
     }
 
     /// What happens from now on, in order. An app that falls more than a bounded number of events
@@ -431,7 +434,7 @@ impl Engine {
                 Ok(core.server_now(now))
             })
             .await?;
-        self.seen_through(self.readers.events_since(position, limit, now))
+        self.readers.events_since(position, limit, now)
     }
 
     /// The app has taken in all events up to a position; it is kept over restarts and never goes
@@ -451,7 +454,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub fn acknowledged(&self) -> Result<u64, Error> {
         self.shared.check_open()?;
-        self.seen_through(self.readers.acknowledged(APP))
+        self.readers.acknowledged(APP)
     }
 
     /// Tells when the database changed, so that what was read from it can be read again.
@@ -465,7 +468,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
         self.shared.check_open()?;
-        self.seen_through(self.readers.pending())
+        self.readers.pending()
     }
 
     /// Invitations that ring on this device, the first to run out first.
@@ -474,7 +477,7 @@ impl Engine {
     /// What keeps the file from being read.
     pub async fn ringing(&self) -> Result<Vec<RingEntry>, Error> {
         let now = self.shell.ask(|core, now| Ok(core.server_now(now))).await?;
-        self.seen_through(self.readers.ringing(now))
+        self.readers.ringing(now)
     }
 
     /// How the engine is.
@@ -482,19 +485,20 @@ impl Engine {
     /// # Errors
     /// What keeps the file from being read.
     pub async fn status(&self) -> Result<Status, Error> {
-        let (user_id, device_id, link, clock_offset) = self
+        let (user_id, device_id, role, link, clock_offset) = self
             .shell
             .ask(|core, now| {
                 let offset = core.server_now(now).saturating_sub(now.wall_ms);
                 Ok((
                     core.user().clone(),
                     core.device().clone(),
+                    core.role(),
                     core.link_status(),
                     offset,
                 ))
             })
             .await?;
-        let counts = self.seen_through(self.readers.counts())?;
+        let counts = self.readers.counts()?;
         let LinkStatus {
             state,
             cause,
@@ -505,6 +509,7 @@ impl Engine {
         Ok(Status {
             user_id,
             device_id,
+            role,
             connection: state,
             cause,
             since,
@@ -532,7 +537,8 @@ impl Engine {
     }
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
-    /// told; with one again, the engine reconnects at once.
+    /// told; with one again, the engine reconnects at once. An engine that waits for another's
+    /// connection keeps it for its own.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].
@@ -560,7 +566,7 @@ impl Engine {
     }
 
     /// A new token, checked by the server if there is a connection; otherwise it is kept for the
-    /// next.
+    /// next. Each engine on a file has its own: one that waits shows it when it takes over.
     ///
     /// # Errors
     /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on
@@ -585,7 +591,7 @@ impl Engine {
 
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
     /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
-    /// is how long it may take, 5 s unless given.
+    /// is how long it may take, 5 s unless given. Another engine that waits takes over.
     ///
     /// # Errors
     /// What could not be written; the file is closed nevertheless.
@@ -595,8 +601,9 @@ impl Engine {
         paused
     }
 
-    /// The app is awake again: the file is opened and a connection is made. Also logs in again after
-    /// a logout or after having been kicked out, and opens a file anew that lost its name.
+    /// The app is awake again: the file is opened and a connection is made, if no other engine has
+    /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
+    /// logout or after having been kicked out, and opens a file anew that lost its name.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -606,6 +613,11 @@ impl Engine {
 
     /// The user logs out on this device. Waits until the server knows, at most 5 s; then, and
     /// without a connection, it holds for this device alone. [`Self::resume`] logs in again.
+    ///
+    /// A logout belongs to the engine. One that waits takes no more commands and, should it get the
+    /// place of the one that is connected, keeps it without connecting; that one goes on until it is
+    /// logged out itself. One that was connected keeps its place, so that no other brings the device
+    /// back by itself.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].

@@ -205,6 +205,12 @@ impl Device {
         let _ = self.act(|core| core.handle_timeout(now));
     }
 
+    /// What its shell has it do again and again.
+    pub fn look_at_file(&mut self, now: Now) {
+        // The same.
+        let _ = self.act(|core| core.look(now));
+    }
+
     pub fn hear(&mut self, now: Now, event: LinkEvent) {
         let heard = self.act(|core| core.handle_link(now, event));
         if let Err(error) = heard {

@@ -278,17 +278,23 @@ fn the_store_of_a_client_opens_on_it_and_is_held_by_one() {
     let disk = Disk::new(1);
     let (user, device) = (UserId::trusted("bob"), DeviceId::trusted("b1"));
     let open = || Store::open_on(&disk.files(), &disk.path("bob.db"), &user, &device);
-    let store = open().unwrap();
-    assert!(open().is_err_and(|error| error.reason == "locked"));
-    let readers = Readers::new_on(&disk.files(), &disk.path("bob.db"), &user);
+    let mut store = open().unwrap();
+    assert!(store.lock().unwrap());
+    assert!(!open().unwrap().lock().unwrap());
+    let readers = Readers::new_on(disk.files().as_ref(), &disk.path("bob.db"), &user);
     assert_eq!(readers.pending().unwrap().len(), 0);
     drop(readers);
     disk.process_died();
-    let second = open().unwrap();
+    let mut second = open().unwrap();
+    assert!(second.lock().unwrap());
     drop(store);
-    assert!(open().is_err(), "the dead one's lock was not this one's");
+    let mut third = open().unwrap();
+    assert!(
+        !third.lock().unwrap(),
+        "the dead one's lock was not this one's"
+    );
     drop(second);
-    open().unwrap();
+    assert!(third.lock().unwrap());
 }
 
 #[test]

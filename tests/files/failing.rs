@@ -5,7 +5,7 @@ use std::path::Path;
 
 use offhook::call::{DeviceId, UserId};
 use offhook::client::clock::Now;
-use offhook::client::store::{Files, Store};
+use offhook::client::store::Store;
 use offhook::{Code, Config, Engine, Error, InviteOptions, Roots};
 
 use super::device::{Device, FILE};

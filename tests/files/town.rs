@@ -310,6 +310,7 @@ impl Town {
     /// Time passes, and everybody is woken when they want to be.
     pub fn pass(&mut self, ms: i64) {
         let end = self.now_ms + ms;
+        self.look_at_files();
         loop {
             self.settle();
             let now = self.now();
@@ -321,7 +322,15 @@ impl Town {
             }
         }
         self.now_ms = end;
+        self.look_at_files();
         self.settle();
+    }
+
+    fn look_at_files(&mut self) {
+        let now = self.now();
+        for device in &mut self.devices {
+            device.look_at_file(now);
+        }
     }
 
     /// Bob's network goes, or comes back.

@@ -144,7 +144,13 @@ impl World {
         let now = self.clocks_of(name);
         let phone = self.phone_mut(name);
         let device = DeviceId::trusted(name);
-        let open = || Store::open(&phone.file, &user(&phone.user), &device);
+        let open = || {
+            let mut store = Store::open(&phone.file, &user(&phone.user), &device)?;
+            match store.lock()? {
+                true => Ok(store),
+                false => Err(Error::new(Code::InUse, "locked", "another test has it")),
+            }
+        };
         let store = once_let_go(open, |error| error.code == Code::InUse);
         let settings = CoreSettings {
             token: phone.token.clone(),
@@ -154,7 +160,9 @@ impl World {
             boot: "one boot".to_owned(),
         };
         let core = Core::new(now, store, settings, Box::new(entropy));
-        phone.core = Some(core.unwrap());
+        let mut core = core.unwrap();
+        core.look(now).unwrap();
+        phone.core = Some(core);
     }
 
     /// The app is started: opens the file and begins to connect.

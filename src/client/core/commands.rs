@@ -96,7 +96,7 @@ impl Core {
         let doubts = self.store.doubts();
         let sent = self.write(now, |work| {
             let queued = work.queue(&actor, command, wait_s)?;
-            if !queued || !ready || room == 0 {
+            if !queued || !ready || room == 0 || !work.syncing {
                 return Ok(Vec::new());
             }
             work.number_unsent(room)
@@ -120,7 +120,7 @@ impl Core {
         if room == 0 || !self.session.is_ready() {
             return Ok(());
         }
-        let sent = self.write(now, |work| {
+        let sent = self.write_synced(now, |work| {
             work.expire_commands()?;
             work.number_unsent(room)
         })?;
@@ -130,7 +130,7 @@ impl Core {
 
     /// Sends again what was sent before and has no verdict, from a number on.
     pub(super) fn resend(&mut self, now: Now, from: u64) -> Result<(), Error> {
-        let (_, commands) = self.write(now, |work| work.unsettled_from(from))?;
+        let (_, commands) = self.write_synced(now, |work| work.unsettled_from(from))?;
         for command in commands {
             self.send(frame_of(command));
         }
@@ -157,7 +157,7 @@ impl Core {
         let ready = self.session.is_ready();
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
-        let sent = self.write(now, |work| {
+        let sent = self.write_synced(now, |work| {
             let Some(row) = work.tx.command_of_number(number)? else {
                 return Ok(None);
             };
@@ -192,7 +192,7 @@ impl Core {
     /// The server cannot decide now: the line stops until the command is sent again.
     pub(super) fn handle_retry(&mut self, now: Now, retry: &Retry) -> Result<(), Error> {
         let why = retry.error.to_string();
-        self.write(now, |work| work.tx.note_error(&why))?;
+        self.write_synced(now, |work| work.tx.note_error(&why))?;
         self.session
             .hold_line(retry.number, now.mono_ms + i64::from(retry.after_ms));
         Ok(())

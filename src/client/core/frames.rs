@@ -93,7 +93,7 @@ impl Core {
         self.session.settled_told = None;
         // From here on until the first step is on disk, nothing of it is heard.
         self.held = Some(Vec::new());
-        let (in_flight, commands) = self.write(now, |work| {
+        let (in_flight, commands) = self.write_synced(now, |work| {
             work.tx.set_welcome_token(&welcome.welcome_token)?;
             work.tx.set_heard(work.now)?;
             if !welcome.cursor_valid {
@@ -118,7 +118,7 @@ impl Core {
         for command in commands {
             self.send(frame_of(command));
         }
-        self.send_seen()?;
+        self.send_seen(now)?;
         self.say_logout();
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Core {
     fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.cursor_due = None;
-        self.write(now, |work| {
+        self.write_synced(now, |work| {
             for row in work.tx.pending_commands()? {
                 work.settle_row(&row, Err(error.clone()))?;
             }
@@ -188,7 +188,7 @@ impl Core {
             // that is not worth a synced write of its own.
             self.cursor_due = cursor.map(|Cursor { seq, .. }| Cursor { epoch, seq });
         }
-        let taken = self.write(now, |work| {
+        let taken = self.write_synced(now, |work| {
             let unknown = if live {
                 0
             } else {
@@ -205,7 +205,7 @@ impl Core {
             }
             Ok(unknown)
         });
-        if taken.is_err() {
+        if taken.is_err() && self.is_syncing() {
             // The cursor may not pass over what is not in the file.
             self.cursor_due = due;
         }

@@ -62,7 +62,7 @@ impl Core {
             return Ok(());
         }
         self.session.heard_noted = now.mono_ms;
-        self.write(now, |work| work.tx.set_heard(work.now))
+        self.write_synced(now, |work| work.tx.set_heard(work.now))
     }
 
     pub(super) fn ping(&mut self, now: Now) {
@@ -88,9 +88,7 @@ impl Core {
             return;
         }
         // Only a courtesy to the server: the next hello says it again.
-        let known = self
-            .store
-            .transact(|tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
+        let known = self.on_file_synced(now, |tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
         if let Ok((first_unsettled, cursor)) = known {
             self.session.unacknowledged = 0;
             let number = first_unsettled.saturating_sub(1);
@@ -103,15 +101,13 @@ impl Core {
     }
 
     /// Tells the server of missed calls that were marked as seen here.
-    pub(super) fn send_seen(&mut self) -> Result<(), Error> {
+    pub(super) fn send_seen(&mut self, now: Now) -> Result<(), Error> {
         if !self.session.is_online() {
             return Ok(());
         }
         let mut after = 0;
         loop {
-            let marked = self
-                .store
-                .transact(|tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
+            let marked = self.on_file_synced(now, |tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
             let Some((last, _)) = marked.last() else {
                 return Ok(());
             };

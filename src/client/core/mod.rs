@@ -4,7 +4,8 @@
 //! What comes in: commands of the app ([`Core::submit`] and its neighbours), what the link says
 //! ([`Core::handle_link`]), time ([`Core::handle_timeout`]); each with the time at which it
 //! happened. What goes out: effects ([`Core::poll_effect`], to be drained after every call) and
-//! when to wake it ([`Core::poll_timeout`]). Neither clock nor randomness is read in here, so that
+//! when to wake it ([`Core::poll_timeout`]); beside that it is to look now and then at what other
+//! engines on the same file did ([`Core::look`]). Neither clock nor randomness is read in here, so that
 //! a simulator runs the real thing.
 //!
 //! Always holds: an effect is there only after the transaction that it tells of is committed and
@@ -14,6 +15,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod lease;
 mod push;
 mod records;
 mod renumber;
@@ -26,6 +28,8 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use lease::{LOOK_EVERY_MS, Role};
+use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
@@ -120,6 +124,7 @@ pub struct Core {
     clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
+    lease: Lease,
     tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
@@ -134,9 +139,6 @@ pub struct Core {
     /// How far the feed is in the file but for saying so: goes with the next write. Nothing is
     /// lost with it, the server would only say again what is known.
     cursor_due: Option<Cursor>,
-    /// The journal's last position of which this core knows: all that comes after it was written
-    /// without its knowledge, by a commit that was said to have failed.
-    known_position: u64,
 }
 
 /// One transaction of the core: what it writes, and what is told once it is committed.
@@ -146,6 +148,8 @@ struct Work<'a> {
     now: Millis,
     /// The life of the server that is connected, or was last.
     epoch: u64,
+    /// Whether this engine is the one that syncs.
+    syncing: bool,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
@@ -161,11 +165,9 @@ impl Core {
         mut entropy: Entropy,
     ) -> Result<Self, Error> {
         let salvage = store.take_salvage();
-        let begin = |tx: &Tx<'_>| {
-            let clock = ClockNotes::begin(tx, &settings.boot, now)?;
-            Ok((clock, tx.feed()?, tx.last_position()?))
-        };
-        let ((clock, clock_notes), feed, known_position) = store.transact(begin)?;
+        let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
+        let ((clock, clock_notes), feed) = store.transact(begin)?;
+        let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
         let mut core = Self {
             tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
@@ -174,16 +176,15 @@ impl Core {
             clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
-            due: Due::default(),
+            lease,
+            due,
             effects: VecDeque::new(),
             held: None,
             file_held_until: None,
             taken: Vec::new(),
             changed: false,
             cursor_due: None,
-            known_position,
         };
-        core.due = core.store.transact(Due::read)?;
         if let Some(salvage) = salvage {
             core.tell_salvage(salvage);
         }
@@ -205,11 +206,6 @@ impl Core {
     /// can do anything.
     pub fn must_be_reopened(&self) -> bool {
         self.store.has_moved()
-    }
-
-    /// Something in the file could not be read; it is looked through when it is opened next.
-    pub fn suspect_file(&self) {
-        self.store.suspect();
     }
 
     /// The user.
@@ -250,13 +246,9 @@ impl Core {
             let at = now.mono_ms.saturating_add(wait);
             at.max(self.file_held_until.unwrap_or(at))
         };
-        let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
-        let doubt = self
-            .file_held_until
-            .filter(|_| self.store.is_in_doubt())
-            .map(|until| until.max(now.mono_ms));
-        file.chain(doubt)
-            .chain(self.session.next_timeout(self.heartbeat_ms()))
+        let file = self.due.ring.into_iter().chain(self.due.expiry);
+        let file = file.filter(|_| self.is_syncing()).map(until);
+        file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .chain(self.next_token_timeout())
             .min()
     }
@@ -270,33 +262,23 @@ impl Core {
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
-        if self
+        let held = self
             .file_held_until
-            .is_some_and(|until| now.mono_ms >= until)
-            && self.store.is_in_doubt()
-        {
-            self.file_held_until = None;
-            self.write(now, |_| Ok(())).inspect_err(|_| {
-                self.file_held_until = Some(now.mono_ms + FILE_RETRY_MS);
-            })?;
-        }
-        if self
-            .file_held_until
-            .is_some_and(|until| now.mono_ms < until)
-        {
+            .is_some_and(|until| now.mono_ms < until);
+        if held || !self.is_syncing() {
             return Ok(());
         }
         let server_now = self.server_now(now);
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= server_now);
         let done = if is_due(self.due.expiry) {
-            self.write(now, |work| work.expire_commands())
+            self.write_synced(now, |work| work.expire_commands())
         } else if is_due(self.due.ring) {
-            self.write(now, |work| work.rings_run_out())
+            self.write_synced(now, |work| work.rings_run_out())
         } else {
             return Ok(());
         };
         self.file_held_until = done.is_err().then_some(now.mono_ms + FILE_RETRY_MS);
-        done
+        self.unless_fenced(done)
     }
 
     /// A waiting caller has the verdict at that position: no notification is owed for it.
@@ -317,7 +299,7 @@ impl Core {
             Ok((before, work.tx.missed_count()?))
         })?;
         self.changed |= missed != before;
-        self.send_seen()?;
+        self.send_seen(now)?;
         Ok(missed)
     }
 
@@ -329,7 +311,12 @@ impl Core {
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
         self.write_quietly(now, |work| {
-            write_along(work.tx, &taken, cursor_due, work.now)
+            write_along(
+                work.tx,
+                &taken,
+                cursor_due.filter(|_| work.syncing),
+                work.now,
+            )
         })
     }
 
@@ -350,7 +337,16 @@ impl Core {
         Ok(value)
     }
 
-    /// The same, of what does not count as a change: an app that reads on every change must not
+    /// The same, of what only the engine that syncs may write.
+    fn write_synced<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.write(now, |one| must_sync(one.syncing).and_then(|()| work(one)))
+    }
+
+    /// The same as [`Self::write`], of what does not count as a change: an app that reads on every change must not
     /// bring about the next one by reading.
     fn write_quietly<T>(
         &mut self,
@@ -378,7 +374,6 @@ impl Core {
     /// again, over another connection; what it journaled is told once the file can be read.
     fn lose_track(&mut self, now: Now) {
         self.cursor_due = None;
-        self.file_held_until = Some(now.mono_ms + FILE_RETRY_MS);
         if self.session.is_online() {
             self.drop_link(now, "the disk failed");
         }
@@ -389,41 +384,45 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<(T, bool), Error> {
+        self.take_in(now)?;
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
-        let (taken, cursor_due) = (&self.taken, self.cursor_due);
-        let known = (self.store.doubts() > 0).then_some(self.known_position);
+        let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
         let step = self.clock_notes.step(&self.clock, now);
-        let (value, due, told, receipts, written) = self.store.transact(|tx| {
+        let (value, due, told, receipts, written, noted) = self.on_file(now, |tx, syncing| {
             let mut one = Work {
                 tx,
                 now: server_now,
                 epoch,
+                syncing,
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
-            if let Some(known) = known {
-                one.tell_unknown(known)?;
+            if syncing {
+                step.correct(&one)?;
             }
-            step.correct(&one)?;
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written || step.is_pressing() {
-                write_along(tx, taken, cursor_due, server_now)?;
+            // Only the engine that syncs knows the server's clock from the server.
+            let noted = syncing && (written || step.is_pressing());
+            if written || noted {
+                write_along(tx, &taken, cursor_due.filter(|_| syncing), server_now)?;
+            }
+            if noted {
                 step.keep(tx)?;
             }
-            Ok((value, Due::read(tx)?, told, receipts, written))
+            Ok((value, Due::read(tx)?, told, receipts, written, noted))
         })?;
-        if written || step.is_pressing() {
+        if written || noted {
             self.taken.clear();
             self.cursor_due = None;
+        }
+        if noted {
             self.clock_notes.done(step);
         }
         self.due = due;
-        let positions = told.iter().filter_map(Effect::position);
-        self.known_position = positions.max().unwrap_or(0).max(self.known_position);
-        self.tell(told);
+        self.tell_own(told);
         for receipt in receipts {
             self.send_receipt(receipt);
         }
@@ -506,36 +505,7 @@ impl Due {
     }
 }
 
-impl Effect {
-    /// Where the journal has it.
-    fn position(&self) -> Option<u64> {
-        match self {
-            Self::Settled { position, .. } => Some(*position),
-            Self::Event { position, .. } => *position,
-            Self::Link(_)
-            | Self::TokenRenewed(_)
-            | Self::TokenWanted { .. }
-            | Self::TokenNotWanted { .. }
-            | Self::LoggedOut => None,
-        }
-    }
-}
-
 impl Work<'_> {
-    /// Tells what the journal has beyond a position.
-    fn tell_unknown(&mut self, known: u64) -> Result<(), Error> {
-        for event in self.tx.journal_after(known, self.now)? {
-            let position = event.position;
-            self.told.push(match (event.kind, position) {
-                (EventKind::CommandSettled(settled), Some(position)) => {
-                    Effect::Settled { position, settled }
-                }
-                (event, position) => Effect::Event { position, event },
-            });
-        }
-        Ok(())
-    }
-
     /// Journals an event; it is told after the commit.
     fn tell(&mut self, call: &CallId, event: EventKind) -> Result<(), Error> {
         let position = self.tx.append_journal(self.now, call, &event)?;

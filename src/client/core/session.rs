@@ -206,20 +206,20 @@ impl Core {
         }
     }
 
-    /// Begins to connect, and to keep connected.
+    /// Begins to connect, and to keep connected; as soon as no other engine on the file does.
     pub fn start(&mut self, now: Now) {
         if self.session.phase == Phase::Off {
-            self.session.was_connected = false;
             self.session.logged_out = false;
-            self.change(
-                now,
-                ConnectionState::Connecting,
-                ConnectionCause::ActiveLogin,
-                "",
-            );
-            if !self.token_comes_first(now) {
-                self.connect();
-            }
+            self.begin_to_sync(now);
+        }
+    }
+
+    pub(super) fn log_in(&mut self, now: Now) {
+        self.session.was_connected = false;
+        let (state, cause) = (ConnectionState::Connecting, ConnectionCause::ActiveLogin);
+        self.change(now, state, cause, "");
+        if !self.token_comes_first(now) {
+            self.connect();
         }
     }
 
@@ -345,10 +345,12 @@ impl Core {
 
     /// What could not be written is not acknowledged, and comes again with another connection.
     fn or_drop_link(&mut self, now: Now, done: Result<(), Error>) -> Result<(), Error> {
-        if let Err(error) = &done {
+        if let Err(error) = &done
+            && self.is_syncing()
+        {
             self.drop_link(now, &error.to_string());
         }
-        done
+        self.unless_fenced(done)
     }
 
     pub(super) fn session_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -376,6 +378,9 @@ impl Core {
     }
 
     fn connect(&mut self) {
+        if !self.is_syncing() {
+            return;
+        }
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
         let attempt = self.session.attempt;
@@ -384,7 +389,7 @@ impl Core {
     }
 
     fn greet(&mut self, now: Now) -> Result<(), Error> {
-        let hello = self.store.transact(|tx| {
+        let hello = self.on_file_synced(now, |tx| {
             Ok(Hello {
                 version_min: VERSION_MIN,
                 version_max: VERSION_MAX,
@@ -466,10 +471,17 @@ impl Core {
     }
 
     pub(super) fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
+        if !self.is_syncing() {
+            return;
+        }
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
         self.note_why(now, why);
+        if !self.is_syncing() {
+            // Another engine was found to sync.
+            return;
+        }
         let state = if self.session.was_connected {
             ConnectionState::Reconnecting
         } else {
@@ -481,7 +493,7 @@ impl Core {
     /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
     /// take it costs nothing.
     fn note_why(&mut self, now: Now, why: &str) {
-        if let Err(error) = self.write(now, |work| work.tx.note_error(why)) {
+        if let Err(error) = self.write_synced(now, |work| work.tx.note_error(why)) {
             tracing::debug!(%error, "why commands wait could not be noted");
         }
     }
@@ -547,8 +559,11 @@ impl Core {
         self.send(frame);
     }
 
+    /// An engine that waits for its turn has nobody to speak to.
     pub(super) fn send(&mut self, frame: ToServer) {
-        self.effects
-            .push_back(send_effect(self.session.attempt, frame));
+        if self.is_syncing() {
+            self.effects
+                .push_back(send_effect(self.session.attempt, frame));
+        }
     }
 }

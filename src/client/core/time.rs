@@ -60,6 +60,11 @@ impl ClockNotes {
         Ok((clock, notes))
     }
 
+    /// Whether another engine has kept something else of the clock since.
+    pub(super) fn differ_from(&self, before: &Self) -> bool {
+        self.kept != before.kept
+    }
+
     /// What a transaction that begins now is to write.
     pub(super) fn step(&self, clock: &ServerClock, now: Now) -> ClockStep {
         let doubt = self.doubted_from.filter(|_| !self.sampled);

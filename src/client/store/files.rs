@@ -53,8 +53,6 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// [`Code::ReadOnly`], [`Code::DiskFull`].
     fn write_again(&self, file: &Path) -> Result<(), Error>;
-    /// The same files, to keep.
-    fn handle(&self) -> Box<dyn Files>;
 }
 
 /// Tells files apart, whatever they are called.
@@ -148,10 +146,6 @@ impl Files for OsFiles {
 
     fn write_again(&self, file: &Path) -> Result<(), Error> {
         rewrite(file).map_err(|error| io_failure(file, &error))
-    }
-
-    fn handle(&self) -> Box<dyn Files> {
-        Box::new(*self)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the app was told, in the transaction that changed the record it was derived from.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
-use super::{ForeignCommand, Tx, read};
+use super::{ForeignCommand, Tx};
 use crate::call::{CallId, Millis, Outcome};
-use crate::client::event::{Event, EventKind};
+use crate::client::event::EventKind;
 use crate::client::json;
 use crate::error::Error;
 
@@ -49,25 +49,6 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// The last position that was given, whether or not its event is still there.
-    pub fn last_position(&self) -> Result<u64, Error> {
-        let last: Option<i64> = self.run(
-            self.sql
-                .query_row(
-                    "SELECT seq FROM sqlite_sequence WHERE name = 'journal'",
-                    [],
-                    |row| row.get(0),
-                )
-                .optional(),
-        )?;
-        Ok(last.unwrap_or(0).cast_unsigned())
-    }
-
-    /// What was journaled after a position.
-    pub fn journal_after(&self, position: u64, now: Millis) -> Result<Vec<Event>, Error> {
-        self.run(read::journal(&self.sql, position, read::EVENTS_MAX, now))
-    }
-
     /// Takes back the commandSettled of a command whose waiting caller has the verdict.
     pub fn remove_settled(&self, position: u64) -> Result<(), Error> {
         self.cached(
@@ -77,11 +58,13 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// Notes how far a reader has come. Never goes back.
+    /// Notes how far a reader has come. Never goes back; what is known writes nothing, so that two
+    /// apps that acknowledge what they hear do not wake each other for ever.
     pub fn acknowledge(&self, reader: &str, position: u64) -> Result<(), Error> {
         self.cached(
             "INSERT INTO journal_readers (reader, position) VALUES (?1, ?2)
-             ON CONFLICT (reader) DO UPDATE SET position = max(position, excluded.position)",
+             ON CONFLICT (reader) DO UPDATE SET position = excluded.position
+              WHERE position < excluded.position",
             params![reader, position.cast_signed()],
         )
         .map(drop)

@@ -53,6 +53,11 @@ impl Tx<'_> {
         }
     }
 
+    /// The device that the file is by now: another engine may have given it a new identity.
+    pub fn stored_device(&self) -> Result<Option<DeviceId>, Error> {
+        Ok(self.meta(DEVICE_ID)?.map(DeviceId::trusted))
+    }
+
     /// Gives the file a new identity: nothing that the server knew of the old one holds.
     pub fn set_identity(&self, device: &DeviceId) -> Result<(), Error> {
         self.set_meta(DEVICE_ID, device.as_str())?;

@@ -1,4 +1,4 @@
-//! The local database: one file a user, one writer, read-only readers beside it.
+//! The local database: one file a user, one writer an engine, read-only readers beside it.
 //!
 //! Everything is written in IMMEDIATE transactions ([`Store::transact`]) and nothing that was read
 //! or written in one is told to anybody before it has been committed and synced. The schema, with
@@ -10,6 +10,7 @@ mod commands;
 mod error;
 mod files;
 mod journal;
+mod lease;
 mod memory;
 mod meta;
 mod migrate;
@@ -19,6 +20,7 @@ mod salvage;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -41,6 +43,7 @@ use crate::client::config::Memory;
 use crate::error::{Code, Error};
 use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
 use files::beside;
+use lease::FileLock;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
 /// before it can corrupt the file.
@@ -60,7 +63,7 @@ const LOG: &str = "-wal";
 
 /// The database of one user on one device, with its writing connection.
 pub struct Store {
-    files: Box<dyn Files>,
+    files: Arc<dyn Files>,
     /// As the app named it.
     path: PathBuf,
     file: PathBuf,
@@ -73,8 +76,8 @@ pub struct Store {
     memory: Memory,
     user: UserId,
     device: DeviceId,
-    /// Held for as long as this engine is the one that writes. Given back last.
-    _lock: Option<Lock>,
+    /// Let go after the connection is closed.
+    lock: FileLock,
 }
 
 /// Which files a connection has open: the database and its log.
@@ -102,16 +105,17 @@ enum Attempt<T> {
 }
 
 impl Store {
-    /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet.
+    /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet. Other
+    /// engines may have it open, too; the first has the lock ([`Self::lock`]).
     ///
     /// A file that is damaged is set aside, and another one begun; see [`Self::take_salvage`].
     ///
     /// # Errors
-    /// [`Code::InUse`] when another engine has it, [`Code::NewerVersion`], [`Code::Corrupt`] when it
-    /// is another program's, [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when
-    /// it is another user's.
+    /// [`Code::InUse`] when another program is writing it for too long, [`Code::NewerVersion`],
+    /// [`Code::Corrupt`], [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it
+    /// is another user's.
     pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
-        Self::open_on(&OsFiles, path, user, fresh_device)
+        Self::open_on(&(Arc::new(OsFiles) as _), path, user, fresh_device)
     }
 
     /// The same, on other files than the operating system's.
@@ -119,16 +123,20 @@ impl Store {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_on(
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
         path: &Path,
         user: &UserId,
         fresh_device: &DeviceId,
     ) -> Result<Self, Error> {
         check_sqlite()?;
         let file = files.resolve(path)?;
-        let lock = files.lock(&file)?.ok_or_else(|| in_use(path))?;
-        salvage::finish(files, &file)?;
+        let lock = FileLock::try_on(files, &file)?;
         let open = || Self::open_file(files, path, &file, user, fresh_device);
+        if !lock.is_held() {
+            // Whoever has it sees to a damaged file.
+            return open();
+        }
+        salvage::finish(files.as_ref(), &file)?;
         let mut store = match open() {
             Err(error) if is_damage(&error) => {
                 let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
@@ -138,13 +146,13 @@ impl Store {
             }
             opened => opened?,
         };
-        store._lock = Some(lock);
+        store.lock = lock;
         Ok(store)
     }
 
     /// Opens what is there under that name, damaged or not.
     fn open_file(
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
         path: &Path,
         file: &Path,
         user: &UserId,
@@ -155,11 +163,12 @@ impl Store {
         let mut connection =
             connect(files.vfs(), file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
-        prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
-        salvage::check_if_suspected(files, &connection, path, file)?;
+        lease::among_others(|| prepare_writer(&connection))
+            .map_err(|error| open_failure(path, &error))?;
+        salvage::check_if_suspected(files.as_ref(), &connection, path, file)?;
         migrate::run(&mut connection, path)?;
         let mut store = Self {
-            files: files.handle(),
+            files: Arc::clone(files),
             path: path.to_owned(),
             file: file.to_owned(),
             connection: Some(connection),
@@ -170,7 +179,7 @@ impl Store {
             memory: Memory::Normal,
             user: user.clone(),
             device: fresh_device.clone(),
-            _lock: None,
+            lock: FileLock::not_held(files, file),
         };
         store.device = store.transact(|tx| tx.identify(fresh_device))?;
         store.set_checkpoint_on_close(true);
@@ -219,10 +228,18 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.transact_as(TransactionBehavior::Immediate, work)
+    }
+
+    fn transact_as<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.has_moved {
             return Err(moved(&self.path));
         }
-        let result = match self.attempt(work)? {
+        let result = match self.attempt(behavior, work)? {
             Attempt::Done { value, wrote } => {
                 // Nobody would find it again.
                 if wrote && self.identity_now() != self.identity && self.identity != [None; 2] {
@@ -249,16 +266,15 @@ impl Store {
 
     fn attempt<T>(
         &mut self,
+        behavior: TransactionBehavior,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
     ) -> Result<Attempt<T>, Error> {
-        if self.connection.is_none() {
-            self.connection = Some(self.reopen()?);
-        }
+        self.reconnect()?;
         let Some(connection) = &mut self.connection else {
             return Err(moved(&self.path));
         };
         let path = &self.path;
-        let sql = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        let sql = match connection.transaction_with_behavior(behavior) {
             Ok(sql) => sql,
             Err(error) if is_failed_sync(&error) => {
                 return Ok(Attempt::Unknown(failure(path, &error)));
@@ -287,6 +303,17 @@ impl Store {
             }
             Err(error) => Attempt::Unknown(failure(path, &error)),
         })
+    }
+
+    /// The connection, opened once more if it had to be closed.
+    fn reconnect(&mut self) -> Result<&Connection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(self.connection.insert(connection)),
+            None => {
+                let connection = self.reopen()?;
+                Ok(self.connection.insert(connection))
+            }
+        }
     }
 
     /// Opens the file once more after a failed commit. What can be read of its log need not be on
@@ -385,17 +412,6 @@ fn check_sqlite() -> Result<(), Error> {
             rusqlite::version()
         ),
     ))
-}
-
-fn in_use(path: &Path) -> Error {
-    Error::new(
-        Code::InUse,
-        "locked",
-        format!(
-            "{} is open in another engine; close that one first",
-            path.display()
-        ),
-    )
 }
 
 fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
@@ -104,14 +105,15 @@ pub(super) fn finish(files: &dyn Files, file: &Path) -> Result<(), Error> {
 
 /// Sets the damaged file aside and puts another one in its place.
 pub(super) fn set_aside(
-    files: &dyn Files,
+    files: &Arc<dyn Files>,
     path: &Path,
     file: &Path,
     user: &UserId,
     device: &DeviceId,
     damage: &Error,
 ) -> Result<Salvage, Error> {
-    let readable = read(files, file);
+    let on = files.as_ref();
+    let readable = read(on, file);
     if readable
         .user
         .as_deref()
@@ -127,11 +129,11 @@ pub(super) fn set_aside(
         ));
     }
     let numbers = (1..=ASIDE_MAX).map(|number| (number, beside(file, &format!("{ASIDE}{number}"))));
-    let free = numbers.into_iter().find(|(_, aside)| !files.exists(aside));
+    let free = numbers.into_iter().find(|(_, aside)| !on.exists(aside));
     // With so many, the disk is to blame and another file will not help.
     let (number, aside) = free.ok_or_else(|| damage.clone())?;
     let new = beside(file, IN_THE_MAKING);
-    remove_all(files, &new)?;
+    remove_all(on, &new)?;
     let mut made = Store::open_file(files, path, &new, user, device)?;
     let mut salvage = Salvage {
         aside: aside.clone(),
@@ -141,7 +143,7 @@ pub(super) fn set_aside(
     made.transact(|tx| take_over(tx, &readable, number, &mut salvage))?;
     made.checkpoint()?;
     drop(made);
-    exchange(files, file, &new, &aside)?;
+    exchange(on, file, &new, &aside)?;
     tracing::error!(
         %damage,
         file = %path.display(),

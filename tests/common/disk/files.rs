@@ -8,7 +8,6 @@ use offhook::{Code, Error};
 use super::Disk;
 
 /// The files of a [`Disk`]. They do not keep its contents when the disk itself is gone.
-#[derive(Clone)]
 pub struct DiskFiles(pub(super) Disk);
 
 impl DiskFiles {
@@ -77,10 +76,6 @@ impl Files for DiskFiles {
     fn write_again(&self, file: &Path) -> Result<(), Error> {
         let written = self.0.0.state().write_again(self.name(file)?);
         written.map_err(|_| failure(file, "it cannot be written"))
-    }
-
-    fn handle(&self) -> Box<dyn Files> {
-        Box::new(self.clone())
     }
 }
 

@@ -106,8 +106,8 @@ impl Disk {
     }
 
     /// The files, for the client's store.
-    pub fn files(&self) -> impl Files + Clone + 'static {
-        files::DiskFiles(self.clone())
+    pub fn files(&self) -> Arc<dyn Files> {
+        Arc::new(files::DiskFiles(self.clone()))
     }
 
     // What goes wrong ----------------------------------------------------------------------------

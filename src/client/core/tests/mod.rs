@@ -12,6 +12,7 @@ mod failures;
 mod heartbeat;
 mod identity;
 mod journal;
+mod lease;
 mod missed;
 mod outbox;
 mod provider;
@@ -24,6 +25,7 @@ mod tokens;
 mod words;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use server::Server;
 use tempfile::TempDir;
@@ -57,7 +59,7 @@ pub struct Device {
     pub server: Server,
     pub now: Now,
     pub file: PathBuf,
-    _folder: TempDir,
+    folder: Rc<TempDir>,
     entropy: u64,
     token: Option<String>,
     provides_tokens: bool,
@@ -72,6 +74,8 @@ pub struct Device {
     told: Vec<String>,
     /// Positions of verdicts that were told.
     pub verdict_positions: Vec<u64>,
+    /// Positions of all that was told.
+    pub positions: Vec<u64>,
     /// Whether the server answers pings at once.
     pub answers_pings: bool,
 }
@@ -93,7 +97,7 @@ impl Device {
                 wall_ms: BEGIN,
             },
             file: folder.path().join("bob.db"),
-            _folder: folder,
+            folder: Rc::new(folder),
             entropy,
             token: token.map(str::to_owned),
             provides_tokens: false,
@@ -104,8 +108,20 @@ impl Device {
             links: Vec::new(),
             told: Vec::new(),
             verdict_positions: Vec::new(),
+            positions: Vec::new(),
             answers_pings: true,
         };
+        device.open();
+        device
+    }
+
+    /// Another engine on the same file, and not started.
+    pub fn beside(first: &Self) -> Self {
+        let mut device = Self::with(0, None);
+        device.core = None;
+        device.file.clone_from(&first.file);
+        device.now = first.now;
+        device.folder = Rc::clone(&first.folder);
         device.open();
         device
     }
@@ -138,7 +154,9 @@ impl Device {
         };
         let entropy = self.entropy;
         let now = self.now;
-        self.core = Some(Core::new(now, store, settings, Box::new(move || entropy)).unwrap());
+        let mut core = Core::new(now, store, settings, Box::new(move || entropy)).unwrap();
+        core.look(now).unwrap();
+        self.core = Some(core);
     }
 
     /// The app goes away without a word and comes back to the same file.
@@ -188,10 +206,14 @@ impl Device {
                 }
                 Effect::Settled { position, settled } => {
                     self.verdict_positions.push(position);
+                    self.positions.push(position);
                     self.told
                         .push(words_of_event(&EventKind::CommandSettled(settled)));
                 }
-                Effect::Event { event, .. } => self.told.push(words_of_event(&event)),
+                Effect::Event { position, event } => {
+                    self.positions.extend(position);
+                    self.told.push(words_of_event(&event));
+                }
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
                 }
