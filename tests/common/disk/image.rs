@@ -23,6 +23,8 @@ struct Undo {
     /// Where in [`Image::overwritten`] begins what was there before.
     kept_at: usize,
     length_before: usize,
+    /// A truncation changes the length alone, and that as a whole: file systems see to it.
+    is_write: bool,
 }
 
 #[derive(Default)]
@@ -83,6 +85,7 @@ impl Image {
             end,
             kept_at,
             length_before,
+            is_write: true,
         });
         if at == length_before {
             self.bytes.extend_from_slice(data);
@@ -105,6 +108,7 @@ impl Image {
             end: length_before.max(length),
             kept_at,
             length_before,
+            is_write: false,
         });
         self.bytes.resize(length, 0);
     }
@@ -160,7 +164,8 @@ impl Image {
         let mut versions: BTreeMap<usize, Vec<Sector>> = BTreeMap::new();
         let mut lengths = vec![self.bytes.len()];
         while let Some(last) = self.undo.last() {
-            for sector in last.at / SECTOR..last.end.div_ceil(SECTOR) {
+            let sectors = last.at / SECTOR..last.end.div_ceil(SECTOR);
+            for sector in sectors.filter(|_| last.is_write) {
                 versions
                     .entry(sector)
                     .or_default()
