@@ -127,8 +127,12 @@ pub struct Status {
 /// [`crate::Code::TooManyRequests`] says that too many commands wait already, and
 /// [`crate::Code::Expired`] that a start that may not wait has no connection. What keeps the command
 /// from the disk is [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`] or
-/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict. Everything else comes
-/// with the verdict, when the handle is awaited.
+/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict; only after a disk
+/// failed in the middle of it (reason `io`) is that not certain until [`Self::pending`] can be
+/// read again. Everything else comes with the verdict, when the handle is awaited.
+///
+/// A file that was removed, renamed or replaced while it was open is not written to any more
+/// ([`crate::Code::ReadOnly`], reason `moved`); [`Self::resume`] opens what has its name then.
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
@@ -152,6 +156,10 @@ pub struct Engine {
 impl Engine {
     /// Opens the database, made if it is not there, and begins to connect, or to wait until another
     /// engine on the same file gives up its connection.
+    ///
+    /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
+    /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
+    /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
@@ -595,7 +603,7 @@ impl Engine {
 
     /// The app is awake again: the file is opened and a connection is made, if no other engine has
     /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
-    /// logout or after having been kicked out.
+    /// logout or after having been kicked out, and opens a file anew that lost its name.
     ///
     /// # Errors
     /// As for [`Self::open`].

@@ -93,15 +93,25 @@ impl Core {
             op: op.clone(),
             call: call_id.clone(),
         };
+        let doubts = self.store.doubts();
         let sent = self.write(now, |work| {
             let queued = work.queue(&actor, command, wait_s)?;
             if !queued || !ready || room == 0 || !work.syncing {
                 return Ok(Vec::new());
             }
             work.number_unsent(room)
-        })?;
-        self.send_commands(sent);
+        });
+        match sent {
+            Ok(sent) => self.send_commands(sent),
+            // What is on disk is taken, whatever the commit said: it will be sent.
+            Err(_) if self.store.doubts() != doubts && self.has_command(now, &op)? => {}
+            Err(error) => return Err(error),
+        }
         Ok(Submitted { op, call_id })
+    }
+
+    fn has_command(&mut self, now: Now, op: &Op) -> Result<bool, Error> {
+        self.write_quietly(now, |work| work.tx.has_command(op))
     }
 
     /// Sends what waits, as far as the window goes.
