@@ -234,7 +234,11 @@ impl Town {
                 device.conn = Some(conn);
                 device.inbox.push_back(LinkEvent::Up { attempt, server });
                 let peer = server;
-                self.tell_server(vec![Input::Connected { conn, peer }]);
+                self.tell_server(vec![Input::Connected {
+                    conn,
+                    peer,
+                    early: false,
+                }]);
             }
             LinkCommand::Send { attempt, frame } => {
                 if let Some(conn) = device.conn.filter(|_| attempt == device.attempt) {
