@@ -1,0 +1,333 @@
+//! The server beside the reference: every verdict, every record, and why each record changed.
+
+use std::collections::BTreeMap;
+
+use offhook::call::{Call, CallId, UserId};
+use offhook::protocol::{ClosingReason, ToDevice, ToServer};
+
+use super::index::Index;
+use super::violation;
+use crate::observe::{Change, Handset, OfServer, Stored, TrueMs, Violation, What};
+use crate::reference::decide::Asked;
+use crate::reference::follow::{Cause, Follower, Wrote};
+use crate::reference::model::Talk;
+
+/// Who is here, as far as the log tells.
+#[derive(Default)]
+struct Presence {
+    started: TrueMs,
+    /// Whose a connection is, once it was let in.
+    here: BTreeMap<u64, UserId>,
+    /// When a user's last connection was told to be gone.
+    left: BTreeMap<UserId, TrueMs>,
+}
+
+/// The server as the log goes on.
+struct Watch<'a> {
+    index: &'a Index<'a>,
+    follower: Follower,
+    presence: Presence,
+    backups: BTreeMap<TrueMs, BTreeMap<CallId, Talk>>,
+    /// What came in since the last transaction: receipts, missed calls seen, logouts.
+    receipts: Vec<(UserId, CallId, u32)>,
+    seen: Vec<(UserId, CallId)>,
+    logouts: Vec<UserId>,
+}
+
+/// "Verdicts, records and their causes are those of the contract": docs/semantics.md 3, 4, 5, 7,
+/// as the reference has them. At the end the server's calls are the reference's.
+pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
+    let mut watch = Watch {
+        index,
+        follower: Follower::default(),
+        presence: Presence::default(),
+        backups: BTreeMap::new(),
+        receipts: Vec::new(),
+        seen: Vec::new(),
+        logouts: Vec::new(),
+    };
+    for (at, entry) in index.record.log.iter().enumerate() {
+        if let What::Server(what) = &entry.what {
+            watch.take(at, entry.at, what, found);
+        }
+    }
+    for (id, talk) in &watch.follower.reference.calls {
+        let differences = match index.record.last.server.calls.get(id) {
+            Some(call) => talk.differences(call),
+            None => vec!["is gone".to_owned()],
+        };
+        if !differences.is_empty() {
+            let text = format!("{id}: {}", differences.join("; "));
+            found.push(violation(
+                "the server's calls are the reference's",
+                None,
+                text,
+            ));
+        }
+    }
+}
+
+impl Watch<'_> {
+    fn take(&mut self, at: usize, time: TrueMs, what: &OfServer, found: &mut Vec<Violation>) {
+        match what {
+            OfServer::Started { .. } => {
+                self.presence = Presence {
+                    started: time,
+                    ..Presence::default()
+                };
+            }
+            OfServer::Ended { .. } => {
+                self.presence.here.clear();
+            }
+            OfServer::BackedUp => {
+                let calls = self.follower.reference.calls.clone();
+                self.backups.insert(time, calls);
+            }
+            OfServer::Restored { to } => {
+                let calls = self.backups.get(to).cloned().unwrap_or_default();
+                self.follower.put_back(calls);
+            }
+            OfServer::Stored(stored) => self.stored(at, time, stored, found),
+            OfServer::Got { handset, frame, .. } => self.got(*handset, frame),
+            OfServer::Said {
+                conn,
+                handset,
+                frame,
+            } => self.said(*conn, *handset, time, frame),
+            OfServer::Disconnected { conn } | OfServer::Closed { conn } => {
+                self.presence.gone(*conn, time);
+            }
+            OfServer::NotStarted { .. }
+            | OfServer::Stalls { .. }
+            | OfServer::DiskFull(_)
+            | OfServer::SyncFails
+            | OfServer::Connected { .. }
+            | OfServer::Pushes(_) => {}
+        }
+    }
+
+    fn got(&mut self, handset: Handset, frame: &ToServer) {
+        let user = self.index.user(handset).clone();
+        match frame {
+            ToServer::Receipt(receipt) => {
+                self.receipts
+                    .push((user, receipt.call.clone(), receipt.invitation));
+            }
+            ToServer::Seen(seen) => {
+                let calls = seen.calls.iter().cloned();
+                self.seen.extend(calls.map(|call| (user.clone(), call)));
+            }
+            ToServer::Logout => self.logouts.push(user),
+            ToServer::Hello(_)
+            | ToServer::Command(_)
+            | ToServer::Ping(_)
+            | ToServer::Settled(_)
+            | ToServer::Renew(_) => {}
+        }
+    }
+
+    fn said(&mut self, conn: u64, handset: Handset, time: TrueMs, frame: &ToDevice) {
+        match frame {
+            ToDevice::Welcome(_) => {
+                let user = self.index.user(handset).clone();
+                self.presence.here.insert(conn, user);
+            }
+            ToDevice::LoggedOut | ToDevice::Refused(_) => self.presence.gone(conn, time),
+            ToDevice::Goodbye(goodbye) if goodbye.reason != ClosingReason::ShuttingDown => {
+                self.presence.gone(conn, time);
+            }
+            ToDevice::Goodbye(_)
+            | ToDevice::Verdict(_)
+            | ToDevice::Retry(_)
+            | ToDevice::Feed(_)
+            | ToDevice::Pong(_)
+            | ToDevice::TokenNotice(_)
+            | ToDevice::Renewed(_) => {}
+        }
+    }
+
+    fn stored(&mut self, at: usize, time: TrueMs, stored: &Stored, found: &mut Vec<Violation>) {
+        let index = self.index;
+        let writes = stored.changes.iter().filter_map(|change| match change {
+            Change::Call { before, after } => Some(Wrote::Call {
+                before: before.as_deref(),
+                after,
+            }),
+            Change::Verdict {
+                user,
+                device,
+                verdict,
+            } => {
+                let frame = index.command(device, verdict.number, &verdict.op, at);
+                let asked = frame.map(|frame| Asked {
+                    user: user.clone(),
+                    device: device.clone(),
+                    op: frame.op.clone(),
+                    call: frame.call.clone(),
+                    not_after: frame.not_after,
+                    command: frame.command.clone(),
+                });
+                Some(Wrote::Verdict { verdict, asked })
+            }
+            Change::Forgot { .. }
+            | Change::Device(_)
+            | Change::Fed { .. }
+            | Change::Epoch(_)
+            | Change::Clock(_) => None,
+        });
+        let writes: Vec<Wrote<'_>> = writes.collect();
+        self.follower.transaction(stored.server_ms, &writes);
+        for text in &self.follower.differences {
+            found.push(violation(
+                "the server does what the reference does",
+                Some(at),
+                text.clone(),
+            ));
+        }
+        for change in &stored.changes {
+            if let Change::Call { before, after } = change
+                && let Some(text) = bad_revisions(before.as_deref(), after)
+            {
+                let invariant = "a state that changed has the revision at which it did";
+                found.push(violation(invariant, Some(at), text));
+            }
+        }
+        for step in &self.follower.steps {
+            if let Some(why) = self.has_no_reason(&step.cause, &step.call, time) {
+                let text = format!("{}: {:?}, {why}", step.call, step.cause);
+                found.push(violation(
+                    "a call changes by itself only for what the contract names",
+                    Some(at),
+                    text,
+                ));
+            }
+        }
+        self.logouts.clear();
+    }
+
+    /// Why what is said to have changed a call cannot have.
+    fn has_no_reason(&self, cause: &Cause, call: &CallId, time: TrueMs) -> Option<String> {
+        let house = &self.follower.reference.house;
+        match cause {
+            Cause::Command(_) | Cause::Time | Cause::Nothing => None,
+            Cause::Receipt(user, invitation) => {
+                let said = self
+                    .receipts
+                    .iter()
+                    .any(|said| said == &(user.clone(), call.clone(), *invitation));
+                (!said).then(|| "and no device of theirs said so".to_owned())
+            }
+            Cause::Seen(user) => {
+                let said = self.seen.contains(&(user.clone(), call.clone()));
+                (!said).then(|| "and no device of theirs said so".to_owned())
+            }
+            Cause::CreatorGone(true) => {
+                let caller = &self.follower.reference.calls.get(call)?.caller;
+                let said = self.logouts.contains(caller);
+                (!said).then(|| "and did not log out".to_owned())
+            }
+            Cause::CreatorGone(false) => {
+                let caller = &self.follower.reference.calls.get(call)?.caller;
+                self.presence.not_gone_for(caller, house.offline_ms, time)
+            }
+            Cause::Abandoned => {
+                (time < house.abandoned_ms).then(|| "long before anybody could be".to_owned())
+            }
+        }
+    }
+}
+
+impl Presence {
+    fn gone(&mut self, conn: u64, time: TrueMs) {
+        if let Some(user) = self.here.remove(&conn) {
+            self.left.insert(user, time);
+        }
+    }
+
+    /// Why a user has not been without a connected device for that long. A connection that the
+    /// server closed because it was silent counts from when it was last heard, which the log does
+    /// not tell; so does one whose end and whose silence came together.
+    fn not_gone_for(&self, user: &UserId, ms: TrueMs, time: TrueMs) -> Option<String> {
+        if self.here.values().any(|here| here == user) {
+            return Some("who is connected".to_owned());
+        }
+        if time - self.started < ms {
+            let since = time - self.started;
+            return Some(format!("{since} ms after the server began to count"));
+        }
+        None
+    }
+}
+
+/// What revisions say of a change: a record counts up by at least one, and a member's state carries
+/// the revision at which it came about.
+fn bad_revisions(before: Option<&Call>, after: &Call) -> Option<String> {
+    let known = before.map_or(0, |before| before.revision);
+    for member in &after.members {
+        let earlier = before.and_then(|before| before.member(&member.user));
+        let is_news = earlier.is_none_or(|earlier| {
+            (earlier.state, earlier.invitation, earlier.participation)
+                != (member.state, member.invitation, member.participation)
+        });
+        let says_news = member.state_revision > known && member.state_revision <= after.revision;
+        let says_old = earlier.is_some_and(|old| old.state_revision == member.state_revision);
+        if (is_news && !says_news) || (!is_news && !says_old) {
+            return Some(format!(
+                "{}: {} is {:?} with revision {}, the record went from {known} to {}",
+                after.id, member.user, member.state, member.state_revision, after.revision
+            ));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, breaks, holds};
+
+    #[test]
+    fn a_call_that_the_server_changes_for_no_reason_is_found() {
+        let mut scene = Scene::new(&["anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        holds(&scene.record());
+        scene.ends("c1");
+        breaks(&scene.record(), "the server does what the reference does");
+    }
+
+    #[test]
+    fn a_call_that_is_cancelled_though_its_creator_is_there_is_found() {
+        let mut scene = Scene::new(&["anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        scene.loses_its_creator("c1");
+        breaks(
+            &scene.record(),
+            "a call changes by itself only for what the contract names",
+        );
+    }
+
+    #[test]
+    fn a_state_that_changed_under_an_old_revision_is_found() {
+        let mut scene = Scene::new(&["anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        scene.rings(1, "c1");
+        scene.runs_out("c1");
+        scene.times_out(1, "c1");
+        holds(&scene.record());
+        scene.with_old_revision("c1");
+        breaks(
+            &scene.record(),
+            "a state that changed has the revision at which it did",
+        );
+    }
+
+    #[test]
+    fn a_server_that_has_other_calls_than_it_stored_is_found() {
+        let mut scene = Scene::new(&["anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        let mut record = scene.record();
+        for call in record.last.server.calls.values_mut() {
+            call.members.pop();
+        }
+        breaks(&record, "the server's calls are the reference's");
+    }
+}
