@@ -17,6 +17,9 @@ impl World {
     /// Takes down how everything stands.
     pub fn end(mut self) -> Record {
         for number in 0..self.hands.len() {
+            if self.scenario.left_out.contains(&number) {
+                continue;
+            }
             let server_ms = self.server.server_ms();
             match last_of(Handset(number), &self.hands[number], server_ms) {
                 Ok(last) => self.record.last.handsets.push(last),

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::observe::{Record, Violation};
 use super::scenario::Scenario;
-use super::{complaints, provisional as checks, world};
+use super::{checks, complaints, world};
 
 /// What came of a run.
 pub struct Judged {

@@ -9,7 +9,7 @@
 //! `OFFHOOK_SIM_SEED=7` prints the run of one.
 
 mod acts;
-// mod checks;
+mod checks;
 mod complaints;
 mod disk;
 mod end;
@@ -20,9 +20,8 @@ mod judge;
 mod memory;
 mod network;
 mod observe;
-mod provisional;
 mod recording;
-// mod reference;
+mod reference;
 mod scenario;
 mod seed;
 mod server;

@@ -2,6 +2,7 @@
 //! expanded into one of these before anything runs, so that a failing one can be made smaller by
 //! leaving things out. What the network does to each packet comes from the seed alone.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::observe::TrueMs;
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub seed: u64,
     /// The user of each handset, by number.
     pub handsets: Vec<usize>,
+    /// Handsets that are left out; the others keep their numbers.
+    pub left_out: BTreeSet<usize>,
     /// How much is lost and delayed all the time.
     pub weather: Weather,
     /// Who does what when, in the order of time.
@@ -177,6 +180,7 @@ impl fmt::Display for Scenario {
             .handsets
             .iter()
             .enumerate()
+            .filter(|(number, _)| !self.left_out.contains(number))
             .map(|(number, user)| format!("{}/{number}", super::world::user_id(*user)))
             .collect();
         writeln!(out, "  handsets {}", handsets.join(" "))?;
@@ -216,6 +220,7 @@ impl Scenario {
         Self {
             seed,
             handsets,
+            left_out: BTreeSet::new(),
             weather,
             acts,
             faults,

@@ -15,8 +15,8 @@ pub fn shrink(scenario: &Scenario, invariant: &str) -> (Scenario, usize) {
     };
     loop {
         let before = smaller.size();
-        smaller.leave_out(|scenario| &mut scenario.acts);
         smaller.leave_out(|scenario| &mut scenario.faults);
+        smaller.leave_out(|scenario| &mut scenario.acts);
         smaller.leave_out_handsets();
         smaller.calm_down();
         if smaller.size() == before || smaller.runs >= RUNS_MAX {
@@ -33,7 +33,8 @@ struct Smaller<'a> {
 
 impl Smaller<'_> {
     fn size(&self) -> usize {
-        self.best.acts.len() + self.best.faults.len() + self.best.handsets.len()
+        let handsets = self.best.handsets.len() - self.best.left_out.len();
+        self.best.acts.len() + self.best.faults.len() + handsets
     }
 
     /// Takes it if it still fails in the same way.
@@ -70,18 +71,19 @@ impl Smaller<'_> {
         }
     }
 
-    /// Leaves out handsets, and what they do, from the last on: the others keep their numbers.
+    /// Leaves out handsets, with what they do.
     fn leave_out_handsets(&mut self) {
-        while self.best.handsets.len() > 1 {
-            let mut scenario = self.best.clone();
-            scenario.handsets.pop();
-            let left = scenario.handsets.len();
-            scenario.acts.retain(|act| act.what.handset < left);
-            let stays = |handset: Option<usize>| handset.is_none_or(|handset| handset < left);
-            scenario.faults.retain(|fault| stays(fault.what.handset()));
-            if !self.try_it(scenario) {
-                return;
+        for handset in 0..self.best.handsets.len() {
+            if self.best.left_out.contains(&handset) {
+                continue;
             }
+            let mut scenario = self.best.clone();
+            scenario.left_out.insert(handset);
+            scenario.acts.retain(|act| act.what.handset != handset);
+            scenario
+                .faults
+                .retain(|fault| fault.what.handset() != Some(handset));
+            self.try_it(scenario);
         }
     }
 

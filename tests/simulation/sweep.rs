@@ -17,7 +17,7 @@ const TOLD_MAX: usize = 3;
 /// Characters of what was found that are told.
 const FOUND_CHARS: usize = 600;
 /// Lines of a trace that are told.
-const TAIL_LINES: usize = 60;
+const TAIL_LINES: usize = 150;
 
 /// What was run.
 #[derive(Default)]
@@ -145,16 +145,25 @@ pub fn report(seed: u64) -> String {
     for violation in judged.violations.iter().take(10) {
         text.push_str(&format!("broken: {}\n", say(violation, &judged)));
     }
-    let lines = trace::lines(&judged.record);
-    let broken_at = judged.violations.first().and_then(|first| first.entry);
-    let to = broken_at.map_or(lines.len(), |entry| (entry + 1).min(lines.len()));
-    let from = to.saturating_sub(TAIL_LINES);
-    text.push_str(&format!("its trace from line {from} to {to}:\n"));
-    for line in lines.iter().take(to).skip(from) {
-        text.push_str(line);
-        text.push('\n');
-    }
+    text.push_str(&tail(&judged));
     text
+}
+
+/// The last lines before the first thing that broke, without those that say nothing.
+fn tail(judged: &Judged) -> String {
+    let lines = trace::lines(&judged.record);
+    let broken_at = judged.violations.iter().filter_map(|one| one.entry).min();
+    let to = broken_at.map_or(lines.len(), |entry| entry + 1);
+    let entries = judged.record.log.iter().take(to);
+    let told: Vec<String> = lines
+        .iter()
+        .zip(entries)
+        .enumerate()
+        .filter(|(_, (_, entry))| !trace::is_dull(entry))
+        .map(|(number, (line, _))| format!("{number:>5} {line}\n"))
+        .collect();
+    let from = told.len().saturating_sub(TAIL_LINES);
+    format!("its trace up to line {to}:\n{}", told[from..].concat())
 }
 
 fn say(violation: &super::observe::Violation, judged: &Judged) -> String {

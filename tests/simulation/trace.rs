@@ -20,6 +20,20 @@ pub fn lines(record: &Record) -> Vec<String> {
     record.log.iter().map(line).collect()
 }
 
+/// Whether an entry says no more than that time goes by.
+pub fn is_dull(entry: &Entry) -> bool {
+    match &entry.what {
+        What::Server(OfServer::Stored(stored)) => {
+            let is_clock =
+                |change: &Change| matches!(change, Change::Clock(_) | Change::Forgot { .. });
+            stored.changes.iter().all(is_clock)
+        }
+        What::Server(OfServer::Got { frame, .. }) => matches!(**frame, ToServer::Settled(_)),
+        What::Handset(_, OfHandset::Looked { .. } | OfHandset::Acknowledged { .. }) => true,
+        _ => false,
+    }
+}
+
 /// Disks are numbered through all runs of the process, and errors name their files.
 fn without_numbers_of_disks(line: &str) -> String {
     let file = format!("/{FILE}");

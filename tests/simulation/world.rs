@@ -126,7 +126,9 @@ impl World {
         for user in world.scenario.handsets.clone() {
             let handset = world.add_handset(user);
             let at = rng.spread_ms(50, 10_000);
-            world.opens(handset, at);
+            if !world.scenario.left_out.contains(&handset) {
+                world.opens(handset, at);
+            }
         }
         for (place, act) in world.scenario.acts.iter().enumerate() {
             let key = (act.at, world.order);
@@ -236,7 +238,9 @@ impl World {
         self.log(What::StormEnds);
         self.server_is_well();
         for handset in 0..self.hands.len() {
-            self.handset_is_well(handset);
+            if !self.scenario.left_out.contains(&handset) {
+                self.handset_is_well(handset);
+            }
         }
     }
 }
