@@ -142,6 +142,8 @@ impl State {
         }
         self.count_absence_anew(now);
         self.absent_unknown = true;
+        // What the step had found to be next was so after what it had done.
+        self.next_due = Some(now);
     }
 
     /// Everybody is dropped without a word.
