@@ -1,7 +1,7 @@
 //! "How long a command that was never sent waits": docs/semantics.md 8, Commands.
 
 use offhook::Code;
-use offhook::call::{Command, CommandKind, Op};
+use offhook::call::{CallId, Command, CommandKind, Op};
 use offhook::client::core::WAIT_S_DEFAULT;
 use offhook::client::event::EventKind;
 
@@ -15,6 +15,7 @@ const TIMER_MS: TrueMs = 100;
 
 /// A command as its handset took it.
 struct Given<'a> {
+    call: Option<&'a CallId>,
     at: usize,
     time: TrueMs,
     run: u32,
@@ -22,7 +23,9 @@ struct Given<'a> {
     wait_s: Option<u32>,
     /// How long the ring of the call was, where the device had a record of it.
     call_timeout_s: Option<u32>,
-    knew_call: bool,
+    /// Whether the device knew that its user is or was in the call: only then a quit can say what
+    /// it leaves.
+    was_in: bool,
     /// Commands for the same call that had no verdict yet.
     follows: Vec<&'a Op>,
 }
@@ -43,25 +46,29 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                     call,
                     command,
                     wait_s,
-                    answer: Some(Ok(_)) | None,
+                    answer: answer @ (Some(Ok(_)) | None),
                     ..
                 } => {
-                    let record = call.as_ref().and_then(|call| known.call(call));
+                    let made = answer.as_ref().and_then(|answer| answer.as_ref().ok());
+                    let call = call.as_ref().or(made.map(|made| &made.call_id));
+                    let record = call.and_then(|call| known.call(call));
+                    let me = record.and_then(|record| record.member(index.user(handset)));
+                    let primary = me.and_then(|me| me.own.as_ref()?.primary_op.as_ref());
                     let before = given.iter().filter(|(earlier, given)| {
-                        let of = call_of(index, given.at);
-                        of == call.as_ref() && !settled.contains(earlier)
+                        given.call == call && !settled.contains(earlier)
                     });
                     let follows = before.map(|(op, _)| *op).collect();
                     given.push((
                         op,
                         Given {
+                            call,
                             at,
                             time,
                             run: *run,
                             command,
                             wait_s: *wait_s,
                             call_timeout_s: record.map(|record| record.timeout_s),
-                            knew_call: record.is_some(),
+                            was_in: primary.is_some(),
                             follows,
                         },
                     ));
@@ -97,14 +104,6 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// The call that a command was given for.
-fn call_of<'a>(index: &Index<'a>, at: usize) -> Option<&'a offhook::call::CallId> {
-    match &index.record.log[at].what {
-        crate::observe::What::Handset(_, OfHandset::Submitted { call, .. }) => call.as_ref(),
-        _ => None,
-    }
-}
-
 /// A command that reached the server had been sent.
 fn was_sent(index: &Index<'_>, handset: Handset, op: &Op) -> Option<String> {
     let mut reached = index.commands().filter(|(device, _, frame)| {
@@ -118,7 +117,7 @@ fn was_sent(index: &Index<'_>, handset: Handset, op: &Op) -> Option<String> {
 /// leave what an earlier command that expired was to begin.
 fn may_not_expire(asked: &Given<'_>) -> Option<String> {
     let leaves = [CommandKind::Quit, CommandKind::End].contains(&asked.command.kind());
-    let wrong = leaves && asked.knew_call && asked.follows.is_empty();
+    let wrong = leaves && asked.was_in && asked.follows.is_empty();
     wrong.then(|| {
         format!(
             "a {} of a call that the device knows",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook::call::{CallState, UserId};
+use offhook::call::{Call, CallState, UserId};
 
 use super::index::Index;
 use super::violation;
@@ -51,7 +51,7 @@ fn same_as_the_server(index: &Index<'_>, last: &LastOfHandset, found: &mut Vec<V
         }
         match here.get(&call.id) {
             None => say(format!("{} is not there", call.id)),
-            Some(entry) if entry.call != call.seen_by(&last.user) => say(format!(
+            Some(entry) if !is_as_seen(&entry.call, call, &last.user) => say(format!(
                 "{} is {:?}, on the server {:?}",
                 call.id,
                 entry.call,
@@ -72,6 +72,15 @@ fn same_as_the_server(index: &Index<'_>, last: &LastOfHandset, found: &mut Vec<V
             say(format!("the server does not have {:?}", entry.call));
         }
     }
+}
+
+/// Whether that is the server's record as the user may see it. What only somebody else may see
+/// counts the revision up without a word to this user.
+fn is_as_seen(here: &Call, server: &Call, user: &UserId) -> bool {
+    let mut seen = server.seen_by(user);
+    let behind = seen.revision.checked_sub(here.revision);
+    seen.revision = here.revision;
+    behind.is_some() && &seen == here
 }
 
 /// "Missed is a call to which the user was invited, whose invitation is over, and which no device

@@ -32,6 +32,8 @@ struct Watch<'a> {
     receipts: Vec<(UserId, CallId, u32)>,
     seen: Vec<(UserId, CallId)>,
     logouts: Vec<UserId>,
+    /// When the server closed a connection.
+    closed: BTreeMap<u64, TrueMs>,
 }
 
 /// "Verdicts, records and their causes are those of the contract": docs/semantics.md 3, 4, 5, 7,
@@ -45,7 +47,13 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         receipts: Vec::new(),
         seen: Vec::new(),
         logouts: Vec::new(),
+        closed: BTreeMap::new(),
     };
+    for entry in &index.record.log {
+        if let What::Server(OfServer::Closed { conn }) = entry.what {
+            watch.closed.insert(conn, entry.at);
+        }
+    }
     for (at, entry) in index.record.log.iter().enumerate() {
         if let What::Server(what) = &entry.what {
             watch.take(at, entry.at, what, found);
@@ -94,8 +102,9 @@ impl Watch<'_> {
                 handset,
                 frame,
             } => self.said(*conn, *handset, time, frame),
-            OfServer::Disconnected { conn } | OfServer::Closed { conn } => {
-                self.presence.gone(*conn, time);
+            OfServer::Disconnected { conn } => self.presence.gone(*conn, time),
+            OfServer::Closed { conn } => {
+                self.presence.here.remove(conn);
             }
             OfServer::NotStarted { .. }
             | OfServer::Stalls { .. }
@@ -176,7 +185,21 @@ impl Watch<'_> {
             | Change::Clock(_) => None,
         });
         let writes: Vec<Wrote<'_>> = writes.collect();
-        self.follower.transaction(stored.server_ms, &writes);
+        // One whose end was not heard is told of when it was found to be there.
+        let stored_clock = stored.changes.iter().find_map(|change| match change {
+            Change::Clock(ms) => Some(*ms),
+            _ => None,
+        });
+        let now = stored_clock.unwrap_or(stored.server_ms);
+        let begins = stored.changes.iter();
+        let begins = begins
+            .filter(|change| matches!(change, Change::Epoch(_)))
+            .count()
+            > 0;
+        self.follower.transaction(now, &writes);
+        if !begins {
+            self.follower.nothing_is_overdue(now);
+        }
         for text in &self.follower.differences {
             found.push(violation(
                 "the server does what the reference does",
@@ -228,6 +251,12 @@ impl Watch<'_> {
             }
             Cause::CreatorGone(false) => {
                 let caller = &self.follower.reference.calls.get(call)?.caller;
+                let here = self.presence.here.iter();
+                // A connection that is closed in the same step is told after what was stored.
+                let still = here.filter(|(conn, _)| self.closed.get(conn) != Some(&time));
+                if still.map(|(_, user)| user).any(|user| user == caller) {
+                    return Some("who is connected".to_owned());
+                }
                 self.presence.not_gone_for(caller, house.offline_ms, time)
             }
             Cause::Abandoned => {
@@ -244,18 +273,15 @@ impl Presence {
         }
     }
 
-    /// Why a user has not been without a connected device for that long. A connection that the
-    /// server closed because it was silent counts from when it was last heard, which the log does
-    /// not tell; so does one whose end and whose silence came together.
+    /// Why a user who is not connected cannot have been so for that long. When a connection was
+    /// last heard that was closed for its silence, the log does not tell.
     fn not_gone_for(&self, user: &UserId, ms: TrueMs, time: TrueMs) -> Option<String> {
-        if self.here.values().any(|here| here == user) {
-            return Some("who is connected".to_owned());
-        }
         if time - self.started < ms {
             let since = time - self.started;
             return Some(format!("{since} ms after the server began to count"));
         }
-        None
+        let left = self.left.get(user).copied().filter(|at| time - at < ms);
+        left.map(|at| format!("{} ms after they left", time - at))
     }
 }
 

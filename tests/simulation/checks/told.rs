@@ -191,7 +191,7 @@ impl<'a> Device<'a> {
             let id = &taken.after.id;
             let before = taken.before.as_ref();
             let open_before = before.is_some_and(|call| self.is_open(call));
-            let open = open_before || self.is_open(taken.after);
+            let open = open_before || self.is_open(taken.after) || self.was_in(before, taken.after);
             // While catching up, what is heard is the net effect of all that came in.
             let earlier = self.catching_up && self.was_open.get(id).copied().unwrap_or_default();
             self.was_open.insert(id.clone(), open || earlier);
@@ -238,6 +238,17 @@ impl<'a> Device<'a> {
             .member(self.me)
             .is_some_and(|member| crate::reference::model::is_pending(member.state));
         call.is_started() && (pending || self.is_in(call))
+    }
+
+    /// Whether this device had the call in between: its user came in with it and left again, or the
+    /// call ended, before the device heard of either.
+    fn was_in(&self, before: Option<&Call>, after: &Call) -> bool {
+        let known = before.map_or(0, |before| before.revision);
+        after.member(self.me).is_some_and(|member| {
+            let own = member.own.as_ref();
+            let became = own.is_some_and(|own| own.primary_revision > known);
+            became && member.primary_device() == self.name
+        })
     }
 
     /// Whether the same stay went on with another device.

@@ -455,6 +455,8 @@ impl Talk {
         person.check_at = check.then_some(now + check_ms);
         data.clone_into(&mut person.invite_data);
         person.state = UserState::Inviting;
+        // Another invitation can be missed anew.
+        person.seen = false;
     }
 
     /// Makes the device's user Accepted, with the device as the primary one.
@@ -539,11 +541,15 @@ impl Talk {
         let answered =
             past.filter(|past| [UserState::Accepted, UserState::Rejected].contains(&past.state));
         if let Some(end) = &self.end {
-            let ended_it = end.last_answer.as_ref() == Some(&asked.user)
-                && end.kind == EndKind::Completed
-                && meant == me.invitation;
+            let completed = end.kind == EndKind::Completed && meant == me.invitation;
+            let ended_it = end.last_answer.as_ref() == Some(&asked.user);
             return match answered {
-                Some(past) if ended_it => Err(Refusal::answered(past).into()),
+                Some(past) if completed && ended_it => Err(Refusal::answered(past).into()),
+                // The end of the call comes first; but the contract's sentence of two answers knows
+                // no exception either, where nothing but answers and deadlines ended the call.
+                Some(past) if completed => {
+                    Err(vec![Refusal::of(Code::CallOver), Refusal::answered(past)])
+                }
                 Some(_) | None => refused(Code::CallOver),
             };
         }
@@ -551,7 +557,12 @@ impl Talk {
             return Err(Refusal::answered(past).into());
         }
         if past.is_some() {
-            return refused(Code::CallOver);
+            // Who has come in by a join since is told either of the invitation or of their state.
+            let mut either: Vec<Refusal> = Refusal::of(Code::CallOver).into();
+            if me.state == UserState::Accepted || me.state == UserState::Quit {
+                either.push(Refusal::in_state(me.state));
+            }
+            return Err(either);
         }
         if meant != me.invitation || meant == 0 {
             // An invitation that the server has no record of.

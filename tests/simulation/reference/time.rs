@@ -36,7 +36,6 @@ impl Talk {
                 if person.deadline <= moment {
                     person.check_at = None;
                     person.close(UserState::Timeout, None);
-                    person.data.clear();
                 } else if person.check_at.is_some_and(|check| check <= moment) {
                     person.check_at = None;
                     if person.state == UserState::Inviting {
