@@ -5,3 +5,4 @@
 #[path = "../common/disk/mod.rs"]
 mod disk;
 mod disks;
+mod failed_sync;
