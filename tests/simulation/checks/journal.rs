@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook::call::{CallEvent, CallId, CommandKind, Millis, UserId, UserState};
+use offhook::call::{CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
 use offhook::client::event::EventKind;
 
 use super::index::{Index, call_of};
@@ -291,6 +291,8 @@ fn verdict_first(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>
     }
     let me = index.user(handset);
     let story = index.story(handset);
+    let heard = first_heard(index, handset);
+    let asked = asked(index, handset);
     for (position, event) in &story {
         let EventKind::CommandSettled(settled) = event else {
             continue;
@@ -314,14 +316,41 @@ fn verdict_first(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>
                 _ => {}
             }
         }
-        let early = since_begun
-            .iter()
-            .find(|(_, event)| is_effect(settled.command, event, me));
+        // What was heard before the command was given is the effect of another one.
+        let given = asked.get(&settled.op).copied().unwrap_or_default();
+        let early = since_begun.iter().find(|(before, event)| {
+            let since = heard.get(before).is_none_or(|heard| *heard > given);
+            since && is_effect(settled.command, event, me)
+        });
         if let Some((before, event)) = early {
             let text = format!("{handset:?}: {event:?} at {before}, {settled:?} at {position}");
             found.push(violation("the verdict comes before its events", None, text));
         }
     }
+}
+
+/// At which entry each position was first heard.
+fn first_heard(index: &Index<'_>, handset: Handset) -> BTreeMap<u64, usize> {
+    let mut first = BTreeMap::new();
+    for (at, _, what) in index.of(handset) {
+        if let OfHandset::Heard {
+            position: Some(position),
+            ..
+        } = what
+        {
+            first.entry(*position).or_insert(at);
+        }
+    }
+    first
+}
+
+/// At which entry each command was given.
+fn asked<'a>(index: &Index<'a>, handset: Handset) -> BTreeMap<&'a Op, usize> {
+    let given = index.of(handset).filter_map(|(at, _, what)| match what {
+        OfHandset::Submitted { op, .. } => Some((op, at)),
+        _ => None,
+    });
+    given.collect()
 }
 
 fn enters(kind: CommandKind) -> bool {
