@@ -240,6 +240,7 @@ impl State {
         }
         let entry = self.users.entry(user.clone()).or_insert_with(|| User {
             devices: BTreeMap::new(),
+            left_at: 0,
             commands: Bucket::full(COMMANDS_BURST, work.now),
         });
         entry.devices.insert(name.clone(), conn);

@@ -125,6 +125,7 @@ impl State {
             let user = self.users.entry(device.row.user.clone());
             user.or_insert_with(|| User {
                 devices: BTreeMap::new(),
+                left_at: 0,
                 commands: Bucket::full(COMMANDS_BURST, now),
             })
             .devices
