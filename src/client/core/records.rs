@@ -19,10 +19,37 @@ impl Work<'_> {
         let known = stored.as_ref().is_some_and(|stored| {
             stored.epoch == self.epoch && stored.call.revision >= call.revision
         });
-        if !known {
-            self.replace_record(stored.as_ref(), call, live)?;
+        match &stored {
+            Some(stored) if known => self.ring_after_all(&stored.call)?,
+            stored => self.replace_record(stored.as_ref(), call, live)?,
         }
         self.owe_receipt(call);
+        Ok(())
+    }
+
+    /// An invitation that came while an own answer was on its way has not rung. If nothing came of
+    /// the answer and the server says again how things are, it does.
+    fn ring_after_all(&mut self, call: &Call) -> Result<(), Error> {
+        let me = call.member(self.tx.user());
+        let Some(me) = me.filter(|me| call.is_started() && me.state.is_pending()) else {
+            return Ok(());
+        };
+        let shown = self.tx.shown(&call.id)?;
+        if shown.rung >= me.invitation || self.answer_is_under_way(&call.id)? {
+            return Ok(());
+        }
+        let viewer = Viewer {
+            user: self.tx.user(),
+            device: self.tx.device(),
+            shown: &shown,
+            live: false,
+            now: self.now,
+        };
+        let heard = hear(Some(call), call, &viewer);
+        self.keep_shown(call, &shown, &heard)?;
+        for event in heard.events {
+            self.tell(&call.id, EventKind::Call(event))?;
+        }
         Ok(())
     }
 
