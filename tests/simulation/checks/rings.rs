@@ -1,7 +1,7 @@
 //! "Each ring ends on its device with exactly one closing event": docs/semantics.md 6; and when a
 //! ring begins and ends: 8, Coming back and Clocks and deadlines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
 use offhook::client::event::EventKind;
@@ -47,6 +47,9 @@ struct Journal<'a> {
     open: BTreeMap<CallId, usize>,
     rings: Vec<Ring>,
     created: Vec<CallId>,
+    /// Calls that this device is in. Who is in one, leaves on another device, is asked again and
+    /// does not answer, all unheard of here, hears what became of that.
+    inside: BTreeSet<CallId>,
 }
 
 fn in_the_journal(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) -> Vec<Ring> {
@@ -70,6 +73,7 @@ fn in_the_journal(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation
         open: BTreeMap::new(),
         rings: Vec::new(),
         created: Vec::new(),
+        inside: BTreeSet::new(),
     };
     for (position, event) in index.story(handset) {
         if let Some(text) = journal.take(position, &event) {
@@ -85,13 +89,32 @@ impl Journal<'_> {
         match event {
             EventKind::Call(event) => self.event(position, event),
             EventKind::CommandSettled(settled) => {
-                let answers = [CommandKind::Accept, CommandKind::Reject, CommandKind::Join];
-                if settled.result.is_ok() && answers.contains(&settled.command) {
-                    self.close(&settled.call_id, position, "verdict");
+                if settled.result.is_ok() {
+                    self.done(&settled.call_id, settled.command, position);
                 }
                 None
             }
             EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+        }
+    }
+
+    /// An own command was accepted.
+    fn done(&mut self, call: &CallId, command: CommandKind, position: u64) {
+        match command {
+            CommandKind::Accept | CommandKind::Join => {
+                self.close(call, position, "verdict");
+                self.inside.insert(call.clone());
+            }
+            CommandKind::Invite => {
+                self.inside.insert(call.clone());
+            }
+            CommandKind::Reject => {
+                self.close(call, position, "verdict");
+            }
+            CommandKind::Quit | CommandKind::End => {
+                self.inside.remove(call);
+            }
+            CommandKind::Cancel | CommandKind::CallingInvite => {}
         }
     }
 
@@ -116,9 +139,11 @@ impl Journal<'_> {
                 self.created.push(call_id.clone());
                 None
             }
-            CallEvent::Cancelled { .. }
-            | CallEvent::UserStateChanged { .. }
-            | CallEvent::PrimaryDeviceChanged { .. } => None,
+            CallEvent::PrimaryDeviceChanged { .. } => {
+                self.inside.remove(call);
+                None
+            }
+            CallEvent::Cancelled { .. } | CallEvent::UserStateChanged { .. } => None,
         }
     }
 
@@ -153,7 +178,7 @@ impl Journal<'_> {
 
     /// An event that there is only to close a ring.
     fn must_close(&mut self, call: &CallId, position: u64, how: &'static str) -> Option<String> {
-        if self.close(call, position, how) || self.whole_from > 0 {
+        if self.close(call, position, how) || self.whole_from > 0 || self.inside.remove(call) {
             return None;
         }
         let mut of_call = self.rings.iter().rev();

@@ -1,6 +1,6 @@
 //! The server beside the reference: every verdict, every record, and why each record changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use offhook::call::{Call, CallId, UserId};
 use offhook::protocol::{ClosingReason, ToDevice, ToServer};
@@ -20,6 +20,8 @@ struct Presence {
     here: BTreeMap<u64, UserId>,
     /// When a user's last connection was told to be gone.
     left: BTreeMap<UserId, TrueMs>,
+    /// Connections that are over. What was said on one in the same step comes after that.
+    over: BTreeSet<u64>,
 }
 
 /// The server as the log goes on.
@@ -139,7 +141,9 @@ impl Watch<'_> {
         match frame {
             ToDevice::Welcome(_) => {
                 let user = self.index.user(handset).clone();
-                self.presence.here.insert(conn, user);
+                if !self.presence.over.contains(&conn) {
+                    self.presence.here.insert(conn, user);
+                }
             }
             ToDevice::LoggedOut | ToDevice::Refused(_) => self.presence.gone(conn, time),
             ToDevice::Goodbye(goodbye) if goodbye.reason != ClosingReason::ShuttingDown => {
@@ -268,6 +272,7 @@ impl Watch<'_> {
 
 impl Presence {
     fn gone(&mut self, conn: u64, time: TrueMs) {
+        self.over.insert(conn);
         if let Some(user) = self.here.remove(&conn) {
             self.left.insert(user, time);
         }

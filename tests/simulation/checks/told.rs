@@ -67,6 +67,8 @@ struct Device<'a> {
     /// Calls that ended while this device was in them, and that moved away from it.
     must_end: BTreeSet<CallId>,
     must_move: BTreeSet<CallId>,
+    /// Calls that were heard of by push.
+    pushed: BTreeSet<&'a CallId>,
 }
 
 /// What is heard is so, and is for this device.
@@ -83,6 +85,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             caught_up: BTreeSet::new(),
             must_end: BTreeSet::new(),
             must_move: BTreeSet::new(),
+            pushed: BTreeSet::new(),
         };
         let begins = index.file_begins(handset);
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
@@ -143,7 +146,12 @@ fn untrue(
         }
         CallEvent::Cancelled { inviter, .. } => {
             let cancelled = was(me, UserState::Cancelled) || history.cancelled.contains(call);
-            (!cancelled && inviter != me).then(|| "never cancelled".to_owned())
+            // A ring that a restored server has forgotten is closed so as well.
+            let forgotten = index.record.weakened.server_restored;
+            // A push says that the ringing is over, and not why.
+            let pushed = device.pushed.contains(call);
+            (!cancelled && !forgotten && !pushed && inviter != me)
+                .then(|| "never cancelled".to_owned())
         }
         CallEvent::Timeout { local, .. } => {
             (!local && !was(me, UserState::Timeout)).then(|| "never timed out".to_owned())
@@ -178,6 +186,9 @@ impl<'a> Device<'a> {
         match what {
             OfHandset::Opened { device, .. } | OfHandset::Renamed { device, .. } => {
                 self.name = Some(device);
+            }
+            OfHandset::Pushed { push, .. } => {
+                self.pushed.insert(&push.call);
             }
             OfHandset::Got { frame, .. } => {
                 if let ToDevice::Welcome(_) = frame.as_ref() {

@@ -699,22 +699,19 @@ impl Talk {
             return refused(Code::NotInviter);
         }
         let meant = target.invitation.unwrap_or(person.invitation);
-        let state = match person.past(meant) {
-            Some(past) if meant != person.invitation => past.state,
-            Some(_) | None => person.state,
-        };
+        if meant != person.invitation && self.is_started() {
+            // An invitation that is over, in whichever way, or that the server has no record of.
+            return Err([Code::CallOver, Code::WrongState, Code::CancelAnswered]
+                .map(Refusal::of)
+                .to_vec());
+        }
+        let state = person.state;
         if state == UserState::Accepted {
             return refused(Code::CancelAnswered);
         }
         let over = [UserState::Timeout, UserState::Cancelled].contains(&state);
         if !self.is_started() || over {
             return refused(Code::CallOver);
-        }
-        if meant != person.invitation && person.past(meant).is_none() {
-            // An invitation that the server has no record of.
-            return Err([Code::CallOver, Code::WrongState, Code::CancelAnswered]
-                .map(Refusal::of)
-                .to_vec());
         }
         if !super::model::is_pending(state) {
             return Err(Refusal::wrong("state").into());
