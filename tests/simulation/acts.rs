@@ -326,9 +326,15 @@ impl World {
         }
     }
 
-    /// A push arrives; a handset that is asleep is woken by it.
+    /// A push arrives; a handset that is asleep is woken by it, and at times an app that does not
+    /// run is begun for it.
     pub fn push_arrives(&mut self, handset: usize, push: Box<Push>) {
         self.awakes(handset, None);
+        if self.hands[handset].process.is_none() && self.rng.percent(60) {
+            self.opens(handset, 0);
+            let turn = self.hands[handset].open_turn;
+            self.open(handset, turn);
+        }
         let run = self.hands[handset].run();
         if run == 0 {
             return;
@@ -358,5 +364,5 @@ fn some_data(rng: &mut Rng) -> String {
 }
 
 fn some_push(rng: &mut Rng) -> Option<PushConfig> {
-    rng.percent(60).then(PushConfig::default)
+    rng.percent(80).then(PushConfig::default)
 }

@@ -18,6 +18,7 @@ mod handset;
 mod judge;
 #[path = "../common/disk/mod.rs"]
 mod memory;
+mod mutants;
 mod network;
 mod observe;
 mod recording;
@@ -34,6 +35,7 @@ use std::ops::Range;
 
 use judge::judge;
 use scenario::{Scenario, WORLD_VERSION};
+use sweep::{Manner, sweep};
 
 /// Seeds of an ordinary test run: as many as take half a minute on two cores without optimization.
 const SEEDS: Range<u64> = 0..150;
@@ -43,8 +45,11 @@ const TWICE: Range<u64> = 1_000..1_012;
 #[test]
 fn after_the_storm_everything_holds_for_every_seed() {
     match std::env::var("OFFHOOK_SIM_SEEDS") {
-        Ok(text) => sweep::sweep(seeds_of(&text), true),
-        Err(_) => sweep::sweep(SEEDS, false),
+        Ok(text) if std::env::var_os("OFFHOOK_SIM_FIRST").is_some() => {
+            sweep(seeds_of(&text), Manner::ToTheFirst);
+        }
+        Ok(text) => sweep(seeds_of(&text), Manner::Telling),
+        Err(_) => sweep(SEEDS, Manner::Quiet),
     }
 }
 
@@ -60,14 +65,19 @@ fn seeds_that_once_failed_hold() {
         "the seeds were written down for another world: drop those that mean nothing any more"
     );
     let seeds = lines.filter_map(|line| line.split('#').next()?.trim().parse().ok());
-    sweep::sweep(seeds, false);
+    sweep(seeds, Manner::Quiet);
 }
 
 #[test]
 fn a_seed_gives_the_same_run_twice() {
     for seed in TWICE {
         let scenario = Scenario::of(seed);
-        let lines = || trace::lines(&judge(&scenario).record);
+        let lines = || {
+            let record = judge(&scenario).record;
+            let mut lines = trace::lines(&record);
+            lines.extend(trace::last_lines(&record));
+            lines
+        };
         let (first, second) = (lines(), lines());
         assert!(!first.is_empty(), "seed {seed} panicked");
         for (one, other) in first.iter().zip(&second) {
@@ -87,6 +97,9 @@ fn one_seed() {
     let judged = judge(&Scenario::of(seed));
     for (number, line) in trace::lines(&judged.record).iter().enumerate() {
         println!("{number:>5} {line}");
+    }
+    for line in trace::last_lines(&judged.record) {
+        println!("      {line}");
     }
     if judged.violations.is_empty() {
         println!("seed {seed} holds");

@@ -206,7 +206,7 @@ impl Scenario {
         let handsets = cast(&mut rng);
         let weather = Weather {
             loss_percent: rng.weighted(&[(2, 0), (2, 2), (1, 10)]),
-            pushes_lost_percent: rng.weighted(&[(1, 0), (2, 40), (1, 100)]),
+            pushes_lost_percent: rng.weighted(&[(2, 0), (2, 30), (1, 100)]),
         };
         let mut acts = acts(&mut rng, &handsets);
         acts.sort_by_key(|act| act.at);
@@ -233,7 +233,7 @@ fn cast(rng: &mut Rng) -> Vec<usize> {
     let users = rng.weighted(&[(3, 3), (1, 4)]);
     let mut handsets = Vec::new();
     for user in 0..users {
-        let count = rng.weighted(&[(1, 1), (3, 2), (1, 3)]);
+        let count = rng.weighted(&[(2, 1), (3, 2), (1, 3)]);
         handsets.extend(std::iter::repeat_n(user, count));
     }
     handsets
@@ -323,7 +323,7 @@ fn anything(rng: &mut Rng) -> ActKind {
         (3, ActKind::Look),
         (1, ActKind::LogOut),
         (2, ActKind::LogIn),
-        (2, ActKind::Pause(away)),
+        (4, ActKind::Pause(away)),
         (1, ActKind::NetworkChanged),
         (1, ActKind::NoNetwork(away)),
         (2, ActKind::AppDies(away.min(5_000))),

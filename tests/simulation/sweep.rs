@@ -59,8 +59,20 @@ impl Sums {
     }
 }
 
+/// How much a sweep says and does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Only what fails, in the end.
+    Quiet,
+    /// How far it is, and each seed that fails as it does.
+    Telling,
+    /// The first seed that fails ends it, untold.
+    ToTheFirst,
+}
+
 /// Runs seeds and panics with what is to be known of those that fail.
-pub fn sweep(seeds: impl Iterator<Item = u64> + Send, says: bool) {
+pub fn sweep(seeds: impl Iterator<Item = u64> + Send, manner: Manner) {
+    let says = manner != Manner::Quiet;
     let since = Instant::now();
     let sums = Sums::default();
     let seeds = Mutex::new(seeds);
@@ -71,7 +83,7 @@ pub fn sweep(seeds: impl Iterator<Item = u64> + Send, says: bool) {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    loop {
+                    while manner != Manner::ToTheFirst || failed.lock().unwrap().is_empty() {
                         let next = seeds.lock().unwrap().next();
                         let Some(seed) = next else {
                             return;
@@ -109,8 +121,13 @@ pub fn sweep(seeds: impl Iterator<Item = u64> + Send, says: bool) {
     println!("{}", sums.say(since));
     let mut failed = failed.into_inner().unwrap();
     failed.sort();
-    if failed.is_empty() {
+    let Some((seed, broken)) = failed.first() else {
         return;
+    };
+    if manner == Manner::ToTheFirst {
+        let broken = broken.join(", ");
+        println!("first: seed {seed}: {broken}");
+        panic!("seed {seed} failed: {broken}");
     }
     for (seed, _) in failed.iter().take(TOLD_MAX) {
         println!("{}", report(*seed));
@@ -163,7 +180,13 @@ fn tail(judged: &Judged) -> String {
         .map(|(number, (line, _))| format!("{number:>5} {line}\n"))
         .collect();
     let from = told.len().saturating_sub(TAIL_LINES);
-    format!("its trace up to line {to}:\n{}", told[from..].concat())
+    let mut text = format!("its trace up to line {to}:\n{}", told[from..].concat());
+    if broken_at.is_none() {
+        for line in trace::last_lines(&judged.record) {
+            text.push_str(&format!("      {line}\n"));
+        }
+    }
+    text
 }
 
 fn say(violation: &super::observe::Violation, judged: &Judged) -> String {

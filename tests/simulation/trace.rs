@@ -8,7 +8,9 @@ use offhook::protocol::{ToDevice, ToServer};
 use offhook::{Code, Error};
 
 use super::disk::FILE;
-use super::observe::{Answer, Change, Entry, OfHandset, OfNetwork, OfServer, Record, Stored, What};
+use super::observe::{
+    Answer, Change, Entry, LastOfHandset, OfHandset, OfNetwork, OfServer, Record, Stored, What,
+};
 
 /// All of it.
 pub fn lines(record: &Record) -> Vec<String> {
@@ -18,6 +20,50 @@ pub fn lines(record: &Record) -> Vec<String> {
         without_numbers_of_disks(&format!("{s:>4}.{ms:03} {who:<7} {what}"))
     };
     record.log.iter().map(line).collect()
+}
+
+/// How everything stood at the end.
+pub fn last_lines(record: &Record) -> Vec<String> {
+    let mut lines: Vec<String> = record.last.handsets.iter().map(last_of_handset).collect();
+    let calls: Vec<String> = record.last.server.calls.values().map(of_call).collect();
+    lines.push(format!(
+        "   end   server  at {}: {}",
+        record.last.server.server_ms,
+        calls.join(" ")
+    ));
+    lines
+}
+
+fn last_of_handset(last: &LastOfHandset) -> String {
+    let calls: Vec<String> = last
+        .calls
+        .iter()
+        .map(|entry| of_call(&entry.call))
+        .collect();
+    let ringing: Vec<&str> = last
+        .ringing
+        .iter()
+        .map(|one| one.call_id.as_str())
+        .collect();
+    let pending: Vec<String> = last
+        .pending
+        .iter()
+        .map(|one| format!("{} {}", of_command(&one.command), one.call_id))
+        .collect();
+    format!(
+        "   end   {}/{} as {}, run {}, app {}, acknowledged {} of {} events, connected {}, \
+         missed {}, ringing {ringing:?}, pending {pending:?}, {}",
+        last.user,
+        last.handset.0,
+        last.device,
+        last.run,
+        last.app,
+        last.acknowledged,
+        last.journal.len(),
+        last.connected,
+        last.missed,
+        calls.join(" ")
+    )
 }
 
 /// Whether an entry says no more than that time goes by.
