@@ -137,18 +137,18 @@ fn waited_wrong(
 ) -> Option<String> {
     let moved = index.of(handset).any(|(at, _, what)| {
         (asked.at..until).contains(&at)
-            && match what {
+            && matches!(
+                what,
                 OfHandset::Got { .. }
-                | OfHandset::Asleep
-                | OfHandset::Awake
-                | OfHandset::WallClock { .. }
-                | OfHandset::DiskFull(_)
-                | OfHandset::SyncsFail
-                | OfHandset::TimeoutFailed { .. }
-                | OfHandset::AppDied { .. }
-                | OfHandset::Ended { .. } => true,
-                _ => false,
-            }
+                    | OfHandset::Asleep
+                    | OfHandset::Awake
+                    | OfHandset::WallClock { .. }
+                    | OfHandset::DiskFull(_)
+                    | OfHandset::SyncsFail
+                    | OfHandset::TimeoutFailed { .. }
+                    | OfHandset::AppDied { .. }
+                    | OfHandset::Ended { .. }
+            )
     });
     let wait_s = asked.wait_s.unwrap_or(WAIT_S_DEFAULT);
     let most_s = match asked.command {

@@ -9,9 +9,11 @@
 //! - [`rings`]: each ring begins once, ends once, and in time
 //! - [`screens`]: what is seen to ring is what the device knows to ring
 //! - [`journal`]: positions, replays, nothing told before it is kept
+//! - [`changes`]: who has a call open hears what becomes of the others in it
 //! - [`told`]: nobody hears what they must not, everybody hears what they must
 //! - [`endings`]: what must not go on for ever
 
+mod changes;
 mod commands;
 mod endings;
 mod expiry;
@@ -42,6 +44,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
         screens::check,
         journal::check,
         told::check,
+        changes::check,
         endings::check,
     ];
     for check in checks {

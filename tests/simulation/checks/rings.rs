@@ -223,6 +223,11 @@ fn once_as_it_happens(index: &Index<'_>, handset: Handset, found: &mut Vec<Viola
     }
 }
 
+/// Whether a command answers an invitation.
+pub fn is_answer(kind: CommandKind) -> bool {
+    [CommandKind::Accept, CommandKind::Reject, CommandKind::Join].contains(&kind)
+}
+
 /// Own answers on a handset that have no verdict yet, as the log goes on.
 #[derive(Default)]
 struct Answers<'a>(BTreeMap<&'a Op, &'a CallId>);
@@ -237,8 +242,7 @@ impl<'a> Answers<'a> {
                 answer: Some(Ok(_)) | None,
                 ..
             } => {
-                let answers = [CommandKind::Accept, CommandKind::Reject, CommandKind::Join];
-                if answers.contains(&command.kind()) {
+                if is_answer(command.kind()) {
                     self.0.insert(op, call);
                 }
             }

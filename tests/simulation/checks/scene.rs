@@ -139,7 +139,13 @@ impl Scene {
                 extended_data_bytes_max: 2048,
             },
         };
-        self.gets(handset, ToDevice::Welcome(Box::new(welcome)));
+        let welcome = ToDevice::Welcome(Box::new(welcome));
+        self.note(What::Server(OfServer::Said {
+            conn: handset as u64,
+            handset: Handset(handset),
+            frame: Box::new(welcome.clone()),
+        }));
+        self.gets(handset, welcome);
         self.gets(handset, feed(Lane::Open, Vec::new()));
     }
 
@@ -394,8 +400,8 @@ impl Scene {
 
     pub fn hears_last_again(&mut self, handset: usize) {
         let settled = self.journals[handset].iter();
-        let settled = settled.filter(|event| event.name() == "commandSettled");
-        let last = settled.last().expect("a verdict").clone();
+        let mut settled = settled.filter(|event| event.name() == "commandSettled");
+        let last = settled.next_back().expect("a verdict").clone();
         self.heard(
             handset,
             How::Live,
@@ -488,6 +494,12 @@ impl Scene {
             data: String::new(),
         });
         self.changes(before, after);
+    }
+
+    /// Is not connected any more.
+    pub fn goes(&mut self, handset: usize) {
+        let conn = handset as u64;
+        self.note(What::Server(OfServer::Disconnected { conn }));
     }
 
     /// Cancels a call as if its creator had gone.

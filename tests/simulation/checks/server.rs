@@ -12,14 +12,22 @@ use crate::reference::decide::Asked;
 use crate::reference::follow::{Cause, Follower, Wrote};
 use crate::reference::model::Talk;
 
+/// By how much the server may be late to see that somebody has gone: a step that it takes late by
+/// less than 5 s is no stall.
+const LATE_MS: TrueMs = 5_000;
+
 /// Who is here, as far as the log tells.
 #[derive(Default)]
 struct Presence {
     started: TrueMs,
+    /// When it last was not there to hear anybody, or could not write.
+    trouble: TrueMs,
     /// Whose a connection is, once it was let in.
     here: BTreeMap<u64, UserId>,
     /// When a user's last connection was told to be gone.
     left: BTreeMap<UserId, TrueMs>,
+    /// When a user's last connection was over, which may have been silent for long.
+    gone_by: BTreeMap<UserId, TrueMs>,
     /// Connections that are over. What was said on one in the same step comes after that.
     over: BTreeSet<u64>,
 }
@@ -83,6 +91,7 @@ impl Watch<'_> {
             OfServer::Started { .. } => {
                 self.presence = Presence {
                     started: time,
+                    trouble: time,
                     ..Presence::default()
                 };
             }
@@ -106,14 +115,14 @@ impl Watch<'_> {
             } => self.said(*conn, *handset, time, frame),
             OfServer::Disconnected { conn } => self.presence.gone(*conn, time),
             OfServer::Closed { conn } => {
-                self.presence.here.remove(conn);
+                self.presence.over.insert(*conn);
+                if let Some(user) = self.presence.here.remove(conn) {
+                    self.presence.gone_by.insert(user, time);
+                }
             }
-            OfServer::NotStarted { .. }
-            | OfServer::Stalls { .. }
-            | OfServer::DiskFull(_)
-            | OfServer::SyncFails
-            | OfServer::Connected { .. }
-            | OfServer::Pushes(_) => {}
+            OfServer::Stalls { ms } => self.presence.trouble = time + ms,
+            OfServer::DiskFull(_) | OfServer::SyncFails => self.presence.trouble = time,
+            OfServer::NotStarted { .. } | OfServer::Connected { .. } | OfServer::Pushes(_) => {}
         }
     }
 
@@ -172,13 +181,15 @@ impl Watch<'_> {
                 verdict,
             } => {
                 let frame = index.command(device, verdict.number, &verdict.op, at);
-                let asked = frame.map(|frame| Asked {
-                    user: user.clone(),
-                    device: device.clone(),
-                    op: frame.op.clone(),
-                    call: frame.call.clone(),
-                    not_after: frame.not_after,
-                    command: frame.command.clone(),
+                let asked = frame.map(|frame| {
+                    Box::new(Asked {
+                        user: user.clone(),
+                        device: device.clone(),
+                        op: frame.op.clone(),
+                        call: frame.call.clone(),
+                        not_after: frame.not_after,
+                        command: frame.command.clone(),
+                    })
                 });
                 Some(Wrote::Verdict { verdict, asked })
             }
@@ -219,6 +230,7 @@ impl Watch<'_> {
                 found.push(violation(invariant, Some(at), text));
             }
         }
+        self.nobody_waits_for_who_is_gone((at, time), found);
         for step in &self.follower.steps {
             if let Some(why) = self.has_no_reason(&step.cause, &step.call, time) {
                 let text = format!("{}: {:?}, {why}", step.call, step.cause);
@@ -230,6 +242,26 @@ impl Watch<'_> {
             }
         }
         self.logouts.clear();
+    }
+
+    /// "The creator has no connected device for 35 s, before any answer": the call is over.
+    fn nobody_waits_for_who_is_gone(
+        &self,
+        (at, time): (usize, TrueMs),
+        found: &mut Vec<Violation>,
+    ) {
+        let reference = &self.follower.reference;
+        let calls = reference.calls.values();
+        for talk in calls.filter(|talk| talk.is_started() && !talk.is_answered()) {
+            let gone_by = self.presence.gone_by.get(&talk.caller).copied();
+            let since = gone_by.unwrap_or_default().max(self.presence.trouble);
+            let here = self.presence.here.values().any(|user| user == &talk.caller);
+            if !here && time - since > reference.house.offline_ms + LATE_MS {
+                let text = format!("{} of {}, gone since {since} ms", talk.id, talk.caller);
+                let invariant = "a call ends whose creator has gone before any answer";
+                found.push(violation(invariant, Some(at), text));
+            }
+        }
     }
 
     /// Why what is said to have changed a call cannot have.
@@ -274,7 +306,8 @@ impl Presence {
     fn gone(&mut self, conn: u64, time: TrueMs) {
         self.over.insert(conn);
         if let Some(user) = self.here.remove(&conn) {
-            self.left.insert(user, time);
+            self.left.insert(user.clone(), time);
+            self.gone_by.insert(user, time);
         }
     }
 
@@ -333,6 +366,18 @@ mod tests {
         breaks(
             &scene.record(),
             "a call changes by itself only for what the contract names",
+        );
+    }
+
+    #[test]
+    fn a_call_that_goes_on_though_its_creator_is_gone_is_found() {
+        let mut scene = Scene::new(&["anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        scene.goes(0);
+        scene.runs_out("c1");
+        breaks(
+            &scene.record(),
+            "a call ends whose creator has gone before any answer",
         );
     }
 

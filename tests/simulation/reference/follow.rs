@@ -20,7 +20,7 @@ pub enum Wrote<'a> {
     /// A verdict, and the command that it is the verdict of, where that is known.
     Verdict {
         verdict: &'a KeptVerdict,
-        asked: Option<Asked>,
+        asked: Option<Box<Asked>>,
     },
 }
 
@@ -76,7 +76,7 @@ impl Follower {
                 }
                 Wrote::Verdict { verdict, asked } => {
                     let wrote = at.checked_sub(1).and_then(|last| writes.get(last));
-                    self.verdict(verdict, asked.as_ref(), wrote, now);
+                    self.verdict(verdict, asked.as_deref(), wrote, now);
                 }
             }
         }

@@ -146,7 +146,7 @@ fn a_verdict_that_should_be_another_is_noticed() {
         result: Err(Error::new(Code::CallOver, "unknown", "no such call")),
     };
     let follow = |follower: &mut Follower, verdict: &KeptVerdict| {
-        let asked = Some(asked.clone());
+        let asked = Some(Box::new(asked.clone()));
         follower.transaction(5, &[Wrote::Verdict { verdict, asked }]);
         follower.differences.clone()
     };
