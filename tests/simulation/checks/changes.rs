@@ -10,7 +10,6 @@ use offhook::protocol::ToDevice;
 use super::index::{Index, Known, ends_open_lane};
 use super::violation;
 use crate::observe::{Handset, OfHandset, Violation};
-use crate::reference::model::is_pending;
 
 /// How often a device has to hear, and hears, that somebody came to be in a state.
 type Times = BTreeMap<(CallId, UserId, UserState), usize>;
@@ -130,8 +129,10 @@ fn changes(
     let news = after.members.iter().filter(|member| {
         let known = before.member(&member.user);
         let changed = known.is_none_or(|known| known.state_revision != member.state_revision);
+        // Of a cancel of the whole call each hears their own.
         let by_whole = whole.is_some_and(|ending| ending.revision == member.state_revision);
-        &member.user != me && changed && !(by_whole && !is_pending(member.state))
+        let own_affair = by_whole && member.state == UserState::Cancelled;
+        &member.user != me && changed && !own_affair
     });
     news.map(|member| (member.user.clone(), member.state))
         .collect()

@@ -241,10 +241,8 @@ impl<'a> Answers<'a> {
                 command,
                 answer: Some(Ok(_)) | None,
                 ..
-            } => {
-                if is_answer(command.kind()) {
-                    self.0.insert(op, call);
-                }
+            } if is_answer(command.kind()) => {
+                self.0.insert(op, call);
             }
             OfHandset::Heard {
                 event: EventKind::CommandSettled(settled),
