@@ -1,6 +1,9 @@
 //! Small logs, written by hand, for the tests of the checks. Calls are advanced, ring for 60 s, and
 //! each handset is called `d` and its number.
 
+mod calls;
+mod last;
+
 use std::collections::BTreeMap;
 
 use offhook::call::{
@@ -305,40 +308,6 @@ impl Scene {
         }
     }
 
-    fn new_call(&self, handset: usize, frame: &CommandFrame, invitees: &[UserId]) -> Call {
-        let mut caller = member(&self.users[handset]);
-        caller.state = UserState::Accepted;
-        caller.participation = 1;
-        caller.accept_time = self.now();
-        caller.own = Some(Own {
-            primary_device: Some(device(handset)),
-            primary_op: Some(frame.op.clone()),
-            primary_revision: 1,
-            ..Own::default()
-        });
-        let mut members = vec![caller];
-        for user in invitees {
-            let mut invitee = member(user);
-            invitee.inviter = Some(self.users[handset].clone());
-            invitee.invitation = 1;
-            invitee.deadline = self.now() + Millis::from(RING_S) * 1_000;
-            members.push(invitee);
-        }
-        Call {
-            id: frame.call.clone(),
-            revision: 1,
-            mode: Mode::Advanced,
-            caller: self.users[handset].clone(),
-            create_time: self.now(),
-            timeout_s: RING_S,
-            extended_data: String::new(),
-            not_received_check: false,
-            state: CallState::Started,
-            ending: None,
-            members,
-        }
-    }
-
     pub fn decided_again(&mut self) {
         let verdict = self.verdicts.values().next().expect("a verdict").clone();
         let change = self.verdict_change(0, verdict);
@@ -458,109 +427,6 @@ impl Scene {
         self.hears(handset, EventKind::Call(received));
     }
 
-    /// Time passes until all who were asked have not answered.
-    pub fn runs_out(&mut self, call: &str) {
-        let before = self.calls[&call_id(call)].clone();
-        self.time = before.members[1].deadline - BEGIN_MS;
-        let mut after = before.clone();
-        after.revision += 1;
-        for member in after.members.iter_mut().skip(1) {
-            member.state = UserState::Timeout;
-            member.state_revision = after.revision;
-            member.own = Some(Own {
-                closings: vec![Closing {
-                    invitation: 1,
-                    state: UserState::Timeout,
-                    device: None,
-                }],
-                ..Own::default()
-            });
-        }
-        self.changes(before, after);
-    }
-
-    /// Ends a call, by nobody's command.
-    pub fn ends(&mut self, call: &str) {
-        let before = self.calls[&call_id(call)].clone();
-        let mut after = before.clone();
-        after.revision += 1;
-        after.state = CallState::Ended;
-        after.ending = Some(Ending {
-            kind: EndKind::Ended,
-            time: self.now(),
-            revision: after.revision,
-            by: None,
-            device: None,
-            data: String::new(),
-        });
-        self.changes(before, after);
-    }
-
-    /// Is not connected any more.
-    pub fn goes(&mut self, handset: usize) {
-        let conn = handset as u64;
-        self.note(What::Server(OfServer::Disconnected { conn }));
-    }
-
-    /// Cancels a call as if its creator had gone.
-    pub fn loses_its_creator(&mut self, call: &str) {
-        let before = self.calls[&call_id(call)].clone();
-        let mut after = before.clone();
-        after.revision += 1;
-        for member in after.members.iter_mut().skip(1) {
-            member.state = UserState::Cancelled;
-            member.state_revision = after.revision;
-            member.own = Some(Own {
-                closings: vec![Closing {
-                    invitation: 1,
-                    state: UserState::Cancelled,
-                    device: None,
-                }],
-                ..Own::default()
-            });
-        }
-        after.state = CallState::Ended;
-        after.ending = Some(Ending {
-            kind: EndKind::Cancelled,
-            time: self.now(),
-            revision: after.revision,
-            by: None,
-            device: None,
-            data: String::new(),
-        });
-        self.changes(before, after);
-    }
-
-    /// The last change, as if it had kept the revision of before.
-    pub fn with_old_revision(&mut self, call: &str) {
-        let changed = self
-            .log
-            .iter_mut()
-            .rev()
-            .find_map(|entry| match &mut entry.what {
-                What::Server(OfServer::Stored(stored)) => Some(stored),
-                _ => None,
-            });
-        for change in &mut changed.expect("a change").changes {
-            if let Change::Call { after, .. } = change
-                && after.id == call_id(call)
-            {
-                after
-                    .members
-                    .iter_mut()
-                    .for_each(|member| member.state_revision = 1);
-            }
-        }
-    }
-
-    fn changes(&mut self, before: Call, after: Call) {
-        self.calls.insert(after.id.clone(), after.clone());
-        self.stores(vec![Change::Call {
-            before: Some(Box::new(before)),
-            after: Box::new(after),
-        }]);
-    }
-
     pub fn times_out(&mut self, handset: usize, call: &str) {
         self.gets_record(handset, call);
         let timeout = CallEvent::Timeout {
@@ -632,66 +498,6 @@ impl Scene {
         }
         self.of(handset, OfHandset::AppCaughtUp { run, app });
     }
-
-    /// The run, as far as it has come, with every device caught up.
-    pub fn record(&self) -> Record {
-        let mut log = self.log.clone();
-        log.push(Entry {
-            at: self.time,
-            what: What::StormEnds,
-        });
-        let handsets = (0..self.users.len()).map(|handset| self.last(handset));
-        Record {
-            users: self.users.clone(),
-            weakened: Weakened::default(),
-            log,
-            last: Last {
-                handsets: handsets.collect(),
-                server: LastOfServer {
-                    server_ms: self.now(),
-                    calls: self.calls.clone(),
-                    devices: Vec::new(),
-                    verdicts: Vec::new(),
-                },
-            },
-        }
-    }
-
-    fn last(&self, handset: usize) -> LastOfHandset {
-        let user = &self.users[handset];
-        let own = self
-            .calls
-            .values()
-            .filter(|call| call.member(user).is_some());
-        let calls: Vec<CallEntry> = own
-            .map(|call| CallEntry {
-                call: call.seen_by(user),
-                inviter: call.caller.clone(),
-                missed: call.is_missed_by(user),
-                pending: Vec::new(),
-            })
-            .collect();
-        let rings = calls.iter().filter(|entry| {
-            let me = entry.call.member(user);
-            me.is_some_and(|me| me.state.is_pending())
-        });
-        LastOfHandset {
-            handset: Handset(handset),
-            user: user.clone(),
-            device: device(handset),
-            run: 1,
-            app: self.apps[handset],
-            connected: true,
-            ringing: rings
-                .map(|entry| self.ring(handset, entry.call.id.as_str()))
-                .collect(),
-            missed: calls.iter().filter(|entry| entry.missed).count() as u64,
-            calls,
-            pending: Vec::new(),
-            journal: self.journals[handset].clone(),
-            acknowledged: 0,
-        }
-    }
 }
 
 fn feed(lane: Lane, calls: Vec<Call>) -> ToDevice {
@@ -702,28 +508,4 @@ fn feed(lane: Lane, calls: Vec<Call>) -> ToDevice {
         settled: 0,
         calls,
     })
-}
-
-fn member(user: &UserId) -> Member {
-    Member {
-        user: user.clone(),
-        inviter: None,
-        invitation: 0,
-        invited_at: 0,
-        timeout_s: RING_S,
-        deadline: 0,
-        check_at: 0,
-        invite_data: String::new(),
-        state: UserState::Inviting,
-        state_revision: 1,
-        state_time: 0,
-        data: String::new(),
-        changed_by: None,
-        acting_device: None,
-        accept_time: 0,
-        join_time: 0,
-        quit_time: 0,
-        participation: 0,
-        own: Some(Own::default()),
-    }
 }

@@ -4,12 +4,13 @@
 //!
 //! - [`model`]: a call, its people, their invitations and stays
 //! - [`time`]: what happens without a command: deadlines, receipts, absences
-//! - [`decide`]: what a command makes of a call, or why it is refused
+//! - [`decide`], [`rules`]: what a command makes of a call, or why it is refused
 //! - [`follow`]: the account beside the server's transactions
 
 pub mod decide;
 pub mod follow;
 pub mod model;
+mod rules;
 pub mod time;
 
 #[cfg(test)]
