@@ -315,7 +315,6 @@ impl World {
         self.server.doom = None;
         self.server.disk.process_ends(false);
         self.server.disk.restore(&snapshot);
-        self.server.notes.forget_doubt();
         self.record.weakened.server_restored = true;
         let to = (self.now - back_ms).max(500);
         self.log_server(OfServer::Restored { to });

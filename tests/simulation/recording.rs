@@ -28,11 +28,6 @@ impl Notes {
         std::mem::take(&mut self.lock().committed)
     }
 
-    /// What was under way is forgotten: the data is put back to before it.
-    pub fn forget_doubt(&self) {
-        self.lock().doubted = None;
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
