@@ -147,10 +147,16 @@ impl Core {
         let ready = self.session.is_ready();
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
+        let mut is_copy = false;
         let sent = self.write(now, |work| {
             let Some(command) = work.tx.command_of_number(number)? else {
                 return Ok(None);
             };
+            if command.op != op && !live {
+                // Owed to whoever else goes by this name.
+                is_copy = true;
+                return Ok(None);
+            }
             if command.op != op {
                 return Err(defect(
                     "verdict",
@@ -171,6 +177,10 @@ impl Core {
             work.expire_commands()?;
             work.number_unsent(room).map(Some)
         })?;
+        if is_copy {
+            let message = format!("command {number} of this device is another one; this is a copy");
+            return self.take_new_identity(now, Error::new(Code::Dropped, "copied", message));
+        }
         if let Some(sent) = sent {
             self.session.count_settled();
             self.acknowledge_verdicts(now);
