@@ -22,6 +22,8 @@ struct Presence {
     started: TrueMs,
     /// When it last was not there to hear anybody, or could not write.
     trouble: TrueMs,
+    /// Whether it cannot write now: every step that fails begins the count anew.
+    full: bool,
     /// Whose a connection is, once it was let in.
     here: BTreeMap<u64, UserId>,
     /// When a user's last connection was told to be gone.
@@ -65,8 +67,13 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         }
     }
     for (at, entry) in index.record.log.iter().enumerate() {
-        if let What::Server(what) = &entry.what {
-            watch.take(at, entry.at, what, found);
+        match &entry.what {
+            What::Server(what) => watch.take(at, entry.at, what, found),
+            What::StormEnds => {
+                watch.presence.trouble = entry.at;
+                watch.presence.full = false;
+            }
+            What::Handset(..) | What::Network(..) | What::LoggedError(_) => {}
         }
     }
     for (id, talk) in &watch.follower.reference.calls {
@@ -121,7 +128,11 @@ impl Watch<'_> {
                 }
             }
             OfServer::Stalls { ms } => self.presence.trouble = time + ms,
-            OfServer::DiskFull(_) | OfServer::SyncFails => self.presence.trouble = time,
+            OfServer::DiskFull(full) => {
+                self.presence.trouble = time;
+                self.presence.full = *full;
+            }
+            OfServer::SyncFails => self.presence.trouble = time,
             OfServer::NotStarted { .. } | OfServer::Connected { .. } | OfServer::Pushes(_) => {}
         }
     }
@@ -230,6 +241,11 @@ impl Watch<'_> {
                 found.push(violation(invariant, Some(at), text));
             }
         }
+        if stored.doubted {
+            // Of another life of the server, and told in this one.
+            self.logouts.clear();
+            return;
+        }
         self.nobody_waits_for_who_is_gone((at, time), found);
         for step in &self.follower.steps {
             if let Some(why) = self.has_no_reason(&step.cause, &step.call, time) {
@@ -256,7 +272,7 @@ impl Watch<'_> {
             let gone_by = self.presence.gone_by.get(&talk.caller).copied();
             let since = gone_by.unwrap_or_default().max(self.presence.trouble);
             let here = self.presence.here.values().any(|user| user == &talk.caller);
-            if !here && time - since > reference.house.offline_ms + LATE_MS {
+            if !here && !self.presence.full && time - since > reference.house.offline_ms + LATE_MS {
                 let text = format!("{} of {}, gone since {since} ms", talk.id, talk.caller);
                 let invariant = "a call ends whose creator has gone before any answer";
                 found.push(violation(invariant, Some(at), text));
