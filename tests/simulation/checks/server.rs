@@ -22,8 +22,8 @@ struct Presence {
     started: TrueMs,
     /// When it last was not there to hear anybody, or could not write.
     trouble: TrueMs,
-    /// Whether it cannot write now: every step that fails begins the count anew.
-    full: bool,
+    /// Whether it does not run, or cannot write: every step that fails begins the count anew.
+    away: bool,
     /// Whose a connection is, once it was let in.
     here: BTreeMap<u64, UserId>,
     /// When a user's last connection was told to be gone.
@@ -71,7 +71,6 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             What::Server(what) => watch.take(at, entry.at, what, found),
             What::StormEnds => {
                 watch.presence.trouble = entry.at;
-                watch.presence.full = false;
             }
             What::Handset(..) | What::Network(..) | What::LoggedError(_) => {}
         }
@@ -104,6 +103,7 @@ impl Watch<'_> {
             }
             OfServer::Ended { .. } => {
                 self.presence.here.clear();
+                self.presence.away = true;
             }
             OfServer::BackedUp => {
                 let calls = self.follower.reference.calls.clone();
@@ -130,7 +130,7 @@ impl Watch<'_> {
             OfServer::Stalls { ms } => self.presence.trouble = time + ms,
             OfServer::DiskFull(full) => {
                 self.presence.trouble = time;
-                self.presence.full = *full;
+                self.presence.away = *full;
             }
             OfServer::SyncFails => self.presence.trouble = time,
             OfServer::NotStarted { .. } | OfServer::Connected { .. } | OfServer::Pushes(_) => {}
@@ -272,7 +272,7 @@ impl Watch<'_> {
             let gone_by = self.presence.gone_by.get(&talk.caller).copied();
             let since = gone_by.unwrap_or_default().max(self.presence.trouble);
             let here = self.presence.here.values().any(|user| user == &talk.caller);
-            if !here && !self.presence.full && time - since > reference.house.offline_ms + LATE_MS {
+            if !here && !self.presence.away && time - since > reference.house.offline_ms + LATE_MS {
                 let text = format!("{} of {}, gone since {since} ms", talk.id, talk.caller);
                 let invariant = "a call ends whose creator has gone before any answer";
                 found.push(violation(invariant, Some(at), text));
