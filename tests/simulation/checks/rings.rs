@@ -150,12 +150,12 @@ impl Journal<'_> {
     fn begin(&mut self, call: &CallId, deadline: Millis, position: u64) -> Option<String> {
         let mut same = self.rings.iter();
         let again = same.find(|ring| &ring.call == call && ring.deadline == deadline);
-        let text = match (again, self.open.get(call)) {
+        let open = self.open.get(call).map(|open| &self.rings[*open]);
+        // In a file that was put back the verdicts that somebody had waited for are gone.
+        let open = open.filter(|open| open.began >= self.whole_from);
+        let text = match (again, open) {
             (Some(ring), _) => Some(format!("{call} rings again, after {ring:?}")),
-            (None, Some(open)) => {
-                let open = &self.rings[*open];
-                Some(format!("{call} rings while it rings: {open:?}"))
-            }
+            (None, Some(open)) => Some(format!("{call} rings while it rings: {open:?}")),
             (None, None) => None,
         };
         self.open.insert(call.clone(), self.rings.len());
