@@ -38,7 +38,7 @@ use scenario::{Scenario, WORLD_VERSION};
 use sweep::{Manner, sweep};
 
 /// Seeds of an ordinary test run: as many as take half a minute on two cores without optimization.
-const SEEDS: Range<u64> = 0..150;
+const SEEDS: Range<u64> = 0..300;
 /// Seeds whose runs are compared with themselves.
 const TWICE: Range<u64> = 1_000..1_012;
 

@@ -1,8 +1,9 @@
 //! Bugs planted by hand, one at a time, to show that the simulator finds them.
 //!
-//! `cargo test --release --test simulation -- --ignored --nocapture mutants` copies the tree, plants
-//! each in turn, builds the simulation and runs seeds until one fails. `OFFHOOK_SIM_MUTANT=name`
-//! plants only those whose name has that in it.
+//! `cargo test --test simulation -- --ignored --nocapture mutants` copies the tree, plants each in
+//! turn, builds the simulation and runs seeds until one fails; without optimization, because most
+//! are found sooner than the build would be done. `OFFHOOK_SIM_MUTANT=name` plants only those whose
+//! name has that in it, and does not look first whether the tree holds without any.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,9 @@ fn mutants_are_found() {
     copy_tree(Path::new(env!("CARGO_MANIFEST_DIR")), &tree);
     let target = std::env::var_os("OFFHOOK_SIM_MUTANT_TARGET")
         .map_or_else(|| home.path().join("target"), PathBuf::from);
-    assert_eq!(found(&tree, &target), Ok(None), "without any mutant");
+    if wanted.is_empty() {
+        assert_eq!(found(&tree, &target), Ok(None), "without any mutant");
+    }
     let mut missed = Vec::new();
     for mutant in MUTANTS.iter().filter(|one| one.name.contains(&wanted)) {
         let originals = plant(&tree, mutant);
@@ -191,13 +194,10 @@ fn plant(tree: &Path, mutant: &Mutant) -> Vec<(PathBuf, String)> {
 /// The line that tells of the first seed that fails, or `None`.
 fn found(tree: &Path, target: &Path) -> Result<Option<String>, String> {
     let output = Command::new(env!("CARGO"))
-        .args(["test", "--release", "--test", "simulation", "--"])
+        .args(["test", "--test", "simulation", "--"])
         .args(["--nocapture", "after_the_storm"])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         .env("OFFHOOK_SIM_SEEDS", format!("0..{SEEDS_MAX}"))
         .env("OFFHOOK_SIM_FIRST", "1")
         .output()

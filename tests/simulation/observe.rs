@@ -74,6 +74,8 @@ pub struct Entry {
 }
 
 /// Something that was seen.
+// Matched everywhere, and the large ones are the usual ones.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// The storm is over: the network is whole, all handsets are on with their apps running, users
@@ -94,6 +96,7 @@ pub enum What {
 pub type Answer<T> = Option<Result<T, Error>>;
 
 /// About a handset.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum OfHandset {
     // Its process ---------------------------------------------------------------------------------
