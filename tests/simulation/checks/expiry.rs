@@ -1,5 +1,7 @@
 //! "How long a command that was never sent waits": docs/semantics.md 8, Commands.
 
+use std::collections::BTreeMap;
+
 use offhook::Code;
 use offhook::call::{CallId, Command, CommandKind, Op};
 use offhook::client::core::WAIT_S_DEFAULT;
@@ -35,10 +37,14 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     for handset in index.handsets() {
         let begins = index.file_begins(handset);
         let mut known = Known::default();
+        let mut pushed: BTreeMap<&CallId, u32> = BTreeMap::new();
         let mut given: Vec<(&Op, Given<'_>)> = Vec::new();
         let mut settled: Vec<&Op> = Vec::new();
         for (at, time, what) in index.of(handset) {
             known.take(what);
+            if let OfHandset::Pushed { push, .. } = what {
+                pushed.insert(&push.call, push.timeout_s);
+            }
             match what {
                 OfHandset::Submitted {
                     run,
@@ -67,7 +73,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                             run: *run,
                             command,
                             wait_s: *wait_s,
-                            call_timeout_s: record.map(|record| record.timeout_s),
+                            call_timeout_s: record
+                                .map(|record| record.timeout_s)
+                                .or_else(|| pushed.get(call?).copied()),
                             was_in: primary.is_some(),
                             follows,
                         },
