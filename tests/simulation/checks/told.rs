@@ -9,6 +9,7 @@ use offhook::protocol::ToDevice;
 use super::index::{Index, Known, ends_open_lane};
 use super::violation;
 use crate::observe::{Change, Handset, How, OfHandset, OfServer, Violation, What};
+use crate::reference::model::Talk;
 
 /// What was ever true on the server.
 #[derive(Default)]
@@ -67,6 +68,8 @@ struct Device<'a> {
     /// Calls that ended while this device was in them, and that moved away from it.
     must_end: BTreeSet<CallId>,
     must_move: BTreeSet<CallId>,
+    /// Calls that this device heard its user make on another one.
+    dialled: BTreeSet<CallId>,
     /// Calls that were heard of by push.
     pushed: BTreeSet<&'a CallId>,
 }
@@ -85,6 +88,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             caught_up: BTreeSet::new(),
             must_end: BTreeSet::new(),
             must_move: BTreeSet::new(),
+            dialled: BTreeSet::new(),
             pushed: BTreeSet::new(),
         };
         let begins = index.file_begins(handset);
@@ -109,6 +113,15 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             // Of what was in a file that was copied or put back the log does not tell.
             if *how != How::Live || index.is_weakened(handset) {
                 continue;
+            }
+            if let CallEvent::Created { call_id, .. } = event {
+                let made_here = device
+                    .known
+                    .call(call_id)
+                    .is_some_and(|call| device.is_in(call));
+                if !made_here {
+                    device.dialled.insert(call_id.clone());
+                }
             }
             let twice =
                 matches!(event, CallEvent::Created { call_id, .. } if !created.insert(call_id));
@@ -322,6 +335,28 @@ fn heard_what_it_must(index: &Index<'_>, device: &Device<'_>, found: &mut Vec<Vi
             .iter()
             .map(|call| (call, "PrimaryDeviceChanged", moved)),
     );
+    // "The first answer, or the end of the call: the creator's devices that heard Created and are
+    // not primary: HandledElsewhere", and Cancelled if that was the end.
+    let server = &index.record.last.server.calls;
+    let dialled = device.dialled.iter().filter(|call| {
+        let known = server.get(*call);
+        let caught_up = index.last(handset).is_some_and(|last| last.connected);
+        let over = known.is_some_and(|call| !call.is_started() || Talk::adopt(call).is_answered());
+        let joined = story.values().any(|event| match event {
+            EventKind::CommandSettled(settled) => {
+                &settled.call_id == *call && settled.result.is_ok()
+            }
+            _ => false,
+        });
+        caught_up && over && !joined && index.calm.is_some()
+    });
+    let closed: fn(&CallEvent) -> bool = |event| {
+        matches!(
+            event,
+            CallEvent::HandledElsewhere { .. } | CallEvent::Cancelled { .. }
+        )
+    };
+    let must = must.chain(dialled.map(|call| (call, "end of dialling", closed)));
     for (call, what, is) in must {
         if !heard(call, is) {
             let text = format!("{handset:?} of {}: no {what} of {call}", device.me);
@@ -362,6 +397,21 @@ mod tests {
         scene.rings(1, "c1");
         scene.hears_elsewhere(1, "c1");
         breaks(&scene.record(), "what is heard is so");
+    }
+
+    #[test]
+    fn a_device_that_dials_for_ever_is_found() {
+        let mut scene = Scene::new(&["anna", "anna", "bob"]);
+        scene.invite(0, "i1", "c1", &["bob"]);
+        scene.gets_record(1, "c1");
+        scene.hears_created(1, "c1");
+        holds(&scene.record());
+        scene.loses_its_creator("c1");
+        scene.gets_record(1, "c1");
+        breaks(
+            &scene.record(),
+            "a device to which a call was open hears its end",
+        );
     }
 
     #[test]
