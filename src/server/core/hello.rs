@@ -150,6 +150,8 @@ impl State {
                 let before = Some(token) == row.previous_welcome_token.as_ref();
                 (newest || before)
                     && hello.next_number > row.last_number
+                    // What was settled is on the device's disk; this one is an older state of it.
+                    && hello.first_unsettled > row.settled_number
                     && hello.first_unsettled <= row.last_number + 1
             }
         };

@@ -318,3 +318,15 @@ fn of_verdicts_still_owed_only_the_last_of_a_call_brings_its_record() {
         [false, false, true]
     );
 }
+
+#[test]
+fn a_device_that_does_not_know_of_a_verdict_that_was_settled_is_a_copy() {
+    let (mut world, (a, mut alice), (_, _)) = two();
+    let asked = alice.command("c1", invite(&["bob"], 60, Mode::Advanced));
+    world.frame(a, asked);
+    let older = alice.clone();
+    alice.first_unsettled = 2;
+    world.hello(&alice); // its welcome is lost, so the token before it is still good
+    let conn = world.hello(&older);
+    assert_eq!(world.refused(conn), Code::Dropped);
+}
