@@ -118,6 +118,7 @@ impl Core {
             if !welcome.cursor_valid {
                 work.tx.doubt_started(welcome.epoch)?;
             }
+            work.tx.doubt_partial()?;
             work.commands_of_welcome(welcome.last_number)
         })?;
         self.session.in_flight = in_flight;
