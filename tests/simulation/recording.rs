@@ -126,31 +126,60 @@ impl<S: Store> Store for Recording<S> {
 
 /// Whether a transaction whose end was not heard is in the store.
 fn has_kept(transaction: &mut dyn Transaction, changes: &[Change]) -> StoreResult<bool> {
-    for change in changes {
-        let kept = match change {
-            Change::Call { after, .. } => {
-                let stored = transaction.call(&after.id)?;
-                stored.is_some_and(|stored| stored.revision >= after.revision)
+    // What tells most surely is asked, and of what was written twice the last.
+    for how_sure in [verdict_is_kept, call_is_kept, device_is_kept, rest_is_kept] {
+        for change in changes.iter().rev() {
+            if let Some(kept) = how_sure(transaction, change)? {
+                return Ok(kept);
             }
-            Change::Verdict {
-                user,
-                device,
-                verdict,
-            } => transaction.verdict(user, device, verdict.number)?.is_some(),
-            Change::Device(row) => {
-                transaction.device(&row.user, &row.device)?.as_ref() == Some(row)
-            }
-            Change::Epoch(epoch) => transaction.knows_cursor(Cursor {
-                epoch: *epoch,
-                seq: 0,
-            })?,
-            Change::Clock(now) => transaction.clock()? >= *now,
-            // Does not come alone.
-            Change::Forgot { .. } | Change::Fed { .. } => continue,
-        };
-        return Ok(kept);
+        }
     }
     Ok(false)
+}
+
+fn verdict_is_kept(store: &mut dyn Transaction, change: &Change) -> StoreResult<Option<bool>> {
+    let Change::Verdict {
+        user,
+        device,
+        verdict,
+    } = change
+    else {
+        return Ok(None);
+    };
+    let kept = store.verdict(user, device, verdict.number)?;
+    Ok(Some(kept.as_ref() == Some(&**verdict)))
+}
+
+fn call_is_kept(store: &mut dyn Transaction, change: &Change) -> StoreResult<Option<bool>> {
+    let Change::Call { after, .. } = change else {
+        return Ok(None);
+    };
+    Ok(Some(store.call(&after.id)?.as_ref() == Some(&**after)))
+}
+
+fn device_is_kept(store: &mut dyn Transaction, change: &Change) -> StoreResult<Option<bool>> {
+    let Change::Device(row) = change else {
+        return Ok(None);
+    };
+    let kept = store.device(&row.user, &row.device)?;
+    Ok(Some(kept.as_ref() == Some(&**row)))
+}
+
+fn rest_is_kept(store: &mut dyn Transaction, change: &Change) -> StoreResult<Option<bool>> {
+    match change {
+        Change::Epoch(epoch) => store
+            .knows_cursor(Cursor {
+                epoch: *epoch,
+                seq: 0,
+            })
+            .map(Some),
+        Change::Clock(now) => store.clock().map(|stored| Some(stored >= *now)),
+        Change::Call { .. }
+        | Change::Verdict { .. }
+        | Change::Device(_)
+        | Change::Forgot { .. }
+        | Change::Fed { .. } => Ok(None),
+    }
 }
 
 struct RecordingTransaction<'a> {
