@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use common::load::Device;
 use common::{RUNS, median, wire};
-use offhook::{Config, ConnectionState, Engine, Roots};
+use offhook::{Config, ConnectionState, Engine, Memory as Allowed, Roots};
 use rusqlite::Connection;
 use tokio::runtime::{Builder, Runtime};
 
@@ -182,17 +182,20 @@ fn engines(folder: &Path) {
     let (_server, address) = offhook_serve(&folder.join("server"));
     println!("\n                                   resident      share  anonymous");
     let rows = [
-        ("a process that does nothing", None),
-        ("an engine, no calls on file", Some(0)),
-        ("an engine, 100,000 calls on file", Some(CALLS)),
+        ("a process that does nothing", None, "normal"),
+        ("an engine, no calls on file", Some(0), "normal"),
+        ("an engine, 100,000 calls on file", Some(CALLS), "normal"),
+        ("the same, Memory::Low", Some(CALLS), "low"),
     ];
-    for (name, calls) in rows {
+    for (name, calls, memory) in rows {
         let database = folder.join(format!("engine{}.db", calls.unwrap_or(0)));
-        if let Some(calls) = calls {
+        if let Some(calls) = calls
+            && !database.exists()
+        {
             fill(&database, &format!("user{calls}"), calls);
         }
         let what = calls.map_or_else(String::new, |calls| {
-            format!("{address} user{calls} {}", database.display())
+            format!("{memory} {address} user{calls} {}", database.display())
         });
         let looks: Vec<Memory> = (0..RUNS).map(|_| look(&what, folder)).collect();
         let of = |figure: fn(&Memory) -> f64| median(looks.iter().map(figure)) / 1024.0;
@@ -201,7 +204,7 @@ fn engines(folder: &Path) {
             of(|memory| memory.resident),
             of(|memory| memory.share),
             of(|memory| memory.anonymous),
-            if calls == Some(CALLS) {
+            if calls == Some(CALLS) && memory == "normal" {
                 "      (aim: 15 resident)"
             } else {
                 ""
@@ -225,9 +228,15 @@ fn look(what: &str, folder: &Path) -> Memory {
 
 /// The child: an engine that is connected and has read pages, until its input ends.
 fn child(what: &str) {
-    let parts: Vec<&str> = what.splitn(3, ' ').collect();
+    let parts: Vec<&str> = what.splitn(4, ' ').collect();
     let engine = match parts.as_slice() {
-        [server, user, database] => Some(engine(server, user, Path::new(database))),
+        [memory, server, user, database] => {
+            let memory = match *memory {
+                "low" => Allowed::Low,
+                _ => Allowed::Normal,
+            };
+            Some(engine(memory, server, user, Path::new(database)))
+        }
         _ => None,
     };
     println!("ready");
@@ -235,10 +244,11 @@ fn child(what: &str) {
     drop(engine);
 }
 
-fn engine(server: &str, user: &str, database: &Path) -> Engine {
+fn engine(memory: Allowed, server: &str, user: &str, database: &Path) -> Engine {
     let certificate = PathBuf::from(std::env::var_os("OFFHOOK_BENCH_CERT").expect("a certificate"));
     let config = Config {
         roots: Roots::Pem(certificate),
+        memory,
         ..Config::new(server, user, database)
     };
     let engine = Engine::open(config).expect("an engine");

@@ -19,8 +19,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use common::rows::Outbox;
 use common::wire;
-use common::{RUNS, Times, commits, median, open_full};
+use common::{RUNS, Times, commits, median};
 use offhook::server::auth::Auth;
 use offhook::server::push::LogSink;
 use offhook::server::settings::Settings;
@@ -30,7 +31,6 @@ use offhook::{
     InviteOptions, Roots,
 };
 use quinn::{Endpoint, RecvStream, SendStream};
-use rusqlite::{Connection, params};
 use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc as queue;
@@ -230,7 +230,7 @@ impl Floor {
         let (go, gone) = queue::unbounded_channel();
         let (stamp, times) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
-        let of = |name: &str| Transitions::new(&folder.join(format!("floor-{name}.db")));
+        let of = |name: &str| Outbox::new(&folder.join(format!("floor-{name}.db")));
         let (caller, server, callee) = (of("caller"), of("server"), of("callee"));
         let mut threads = Vec::new();
         threads.push(std::thread::spawn(move || {
@@ -278,7 +278,7 @@ impl Drop for Floor {
 type Whereto = (SocketAddr, CertificateDer<'static>);
 
 async fn invite(
-    mut transitions: Transitions,
+    mut transitions: Outbox,
     (address, certificate): Whereto,
     mut go: queue::UnboundedReceiver<()>,
     stamp: &mpsc::Sender<Instant>,
@@ -297,7 +297,7 @@ async fn invite(
     endpoint.wait_idle().await;
 }
 
-async fn relay(mut transitions: Transitions, ready: &mpsc::Sender<Whereto>) {
+async fn relay(mut transitions: Outbox, ready: &mpsc::Sender<Whereto>) {
     let (endpoint, certificate) = wire::server();
     let whereto = (endpoint.local_addr().expect("an address"), certificate);
     ready.send(whereto.clone()).expect("somebody who waits");
@@ -323,7 +323,7 @@ async fn accept(endpoint: &Endpoint) -> (quinn::Connection, SendStream, RecvStre
 }
 
 async fn receive(
-    mut transitions: Transitions,
+    mut transitions: Outbox,
     (address, certificate): Whereto,
     stamp: &mpsc::Sender<Instant>,
 ) {
@@ -345,47 +345,4 @@ async fn send_message(send: &mut SendStream) {
 /// False when the other side is gone.
 async fn receive_message(receive: &mut RecvStream) -> bool {
     receive.read_exact(&mut [0; MESSAGE_BYTES]).await.is_ok()
-}
-
-/// A database that takes one small transition a commit.
-struct Transitions {
-    connection: Connection,
-    count: i64,
-}
-
-impl Transitions {
-    fn new(path: &Path) -> Self {
-        let connection = open_full(path);
-        connection
-            .execute_batch(include_str!("../schema/client/0001_initial.sql"))
-            .expect("the schema");
-        Self {
-            connection,
-            count: 0,
-        }
-    }
-
-    /// A row as the outbox has them, synced.
-    fn commit_one(&mut self) {
-        self.count += 1;
-        let n = self.count;
-        let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
-            let mut statement = self.connection.prepare_cached(sql).expect("a statement");
-            statement.execute(params).expect("done");
-        };
-        run("BEGIN IMMEDIATE", params![]);
-        run(
-            "INSERT INTO commands (op, call_id, command, arguments, queued_at_ms, expires_at_ms, \
-             number, attempts) VALUES (?1, ?2, 'callInvite', ?3, ?4, ?5, ?6, 1)",
-            params![
-                format!("{n:032x}"),
-                format!("{n:032}"),
-                r#"{"invitees":["bob"],"config":{"mode":0,"timeout":90,"extendedData":""}}"#,
-                1_767_225_600_000_i64 + n,
-                1_767_225_690_000_i64 + n,
-                n,
-            ],
-        );
-        run("COMMIT", params![]);
-    }
 }

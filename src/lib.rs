@@ -50,8 +50,8 @@ pub use call::{
 };
 #[cfg(feature = "client")]
 pub use client::{
-    config::Config,
-    core::PushTaken,
+    config::{Config, Memory},
+    core::{PushTaken, Role, TokenWanted},
     engine::{CallingInviteOptions, CommandOptions, Engine, InviteOptions, Status},
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
     result::{
@@ -60,6 +60,7 @@ pub use client::{
     roots::Roots,
     store::{CallEntry, Filter, Page, PendingCommand, RingEntry},
     subscription::{Events, Lagged, Watch},
+    token::{ProvidedToken, TokenProvider},
 };
 pub use error::{Code, Detail, Error};
 

@@ -10,7 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod by_hand;
+pub mod history;
 pub mod load;
+pub mod rows;
 pub mod wire;
 
 use std::path::Path;

@@ -16,6 +16,15 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// A server's endpoint on a free port of the loopback, and its certificate.
 pub fn server() -> (Endpoint, CertificateDer<'static>) {
+    server_with(0)
+}
+
+/// The same, with sessions that can be resumed with data in the first flight.
+pub fn server_that_resumes() -> (Endpoint, CertificateDer<'static>) {
+    server_with(u32::MAX)
+}
+
+fn server_with(early_bytes: u32) -> (Endpoint, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
         .expect("a certificate of our own");
     let certificate = made.cert.der().clone();
@@ -28,6 +37,7 @@ pub fn server() -> (Endpoint, CertificateDer<'static>) {
         .with_single_cert(vec![certificate.clone()], key)
         .expect("the certificate");
     tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.max_early_data_size = early_bytes;
     let crypto = QuicServerConfig::try_from(tls).expect("QUIC");
     let config = ServerConfig::with_crypto(Arc::new(crypto));
     let endpoint = Endpoint::server(config, loopback()).expect("a server's socket");
@@ -36,6 +46,17 @@ pub fn server() -> (Endpoint, CertificateDer<'static>) {
 
 /// A device's endpoint, which trusts that certificate.
 pub fn client(certificate: &CertificateDer<'static>) -> Endpoint {
+    let mut endpoint = Endpoint::client(loopback()).expect("a device's socket");
+    endpoint.set_default_client_config(client_config(certificate, false));
+    endpoint
+}
+
+/// How a device connects that keeps sessions and sends its first data with the first flight.
+pub fn client_that_resumes(certificate: &CertificateDer<'static>) -> ClientConfig {
+    client_config(certificate, true)
+}
+
+fn client_config(certificate: &CertificateDer<'static>, early: bool) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("the certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -45,10 +66,8 @@ pub fn client(certificate: &CertificateDer<'static>) -> Endpoint {
         .with_root_certificates(roots)
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let crypto = QuicClientConfig::try_from(tls).expect("QUIC");
-    let mut endpoint = Endpoint::client(loopback()).expect("a device's socket");
-    endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
-    endpoint
+    tls.enable_early_data = early;
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("QUIC")))
 }
 
 /// The certificate in a PEM file.

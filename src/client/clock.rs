@@ -1,8 +1,9 @@
 //! Time at the edge: what this device's clocks say, and what the server's clock says now.
 //!
-//! [`now`] is the only reading of a clock in the client. [`ServerClock`] is a value: samples of the
-//! server's clock go in with the times they were taken, estimates come out. Once there is a sample,
-//! nothing that the wall clock does has any effect on an estimate.
+//! [`now`] is the only reading of a clock in the client, [`boot`] says for how long its steady half
+//! holds. [`ServerClock`] is a value: what the file kept and one reading go in, then samples of the
+//! server's clock with the times they were taken; estimates come out. The wall clock counts once at
+//! most, for that first reading, and only where the steady clock has begun anew since the last.
 
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,9 @@ const SAMPLE_AGE_MAX_MS: i64 = 10 * 60 * 1000;
 const DRIFT_PPM: i64 = 200;
 /// What whole milliseconds may hide in the four times of a sample.
 const ROUNDING_MS: i64 = 2;
+/// Most letters of a boot's name: twice what systems give.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOOT_BYTES_MAX: usize = 72;
 
 /// One moment on both clocks of this device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,39 @@ pub struct Now {
     pub mono_ms: i64,
     /// Milliseconds since 1970 as the device's wall clock has them; may jump and may be wrong.
     pub wall_ms: Millis,
+}
+
+/// Names the time for which [`Now::mono_ms`] counts from one origin.
+///
+/// On Linux and Android that is the boot of the system, so the steady clock leads over the end of a
+/// process. Elsewhere, and where the system does not say which boot this is, it is the life of this
+/// process: macOS and iOS have `kern.bootsessionuuid`, which cannot be asked for without unsafe
+/// code, and `kern.boottime`, which changes of the wall clock move. There, from one process to the
+/// next the wall clock counts as it does over a boot.
+pub fn boot() -> &'static str {
+    use std::sync::OnceLock;
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| boot_of_the_system().unwrap_or_else(boot_of_this_process))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boot_of_the_system() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = text.trim();
+    (!id.is_empty() && id.len() <= BOOT_BYTES_MAX).then(|| id.to_owned())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boot_of_the_system() -> Option<String> {
+    None
+}
+
+fn boot_of_this_process() -> String {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = (i128::from(std::process::id()) << 64 | i128::from(wall_ms())).to_ne_bytes();
+    }
+    format!("process {:032x}", u128::from_ne_bytes(bytes))
 }
 
 /// Reads both clocks.
@@ -149,7 +186,22 @@ impl Sample {
     }
 }
 
+/// What a file keeps of the clock for the next run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptClock {
+    /// The server's clock less the wall clock.
+    pub wall_offset_ms: i64,
+    /// The boot in which the steady clock was read; empty: never.
+    pub boot: String,
+    /// The server's clock less the steady one, in that boot.
+    pub steady_offset_ms: i64,
+}
+
 /// What the server's clock says, estimated from exchanges with it.
+///
+/// It begins with what the file kept. Within one boot that leads on by the steady clock alone; over
+/// a boot by the wall clock, but never to before what the server's clock had passed already. From
+/// then on nothing that the wall clock does has any effect.
 ///
 /// Of the last eight samples the one with the shortest round trip counts; those older than ten
 /// minutes give way to a new one. A sample that cannot come from the clock that the others came
@@ -157,33 +209,38 @@ impl Sample {
 ///
 /// Between samples the estimate runs with the device's own steady clock and never goes back. A new
 /// sample moves it forward to its middle, but back only as far as the sample demands: to the latest
-/// time that its round trip still allows. So an estimate goes back only if it was proved wrong, and
-/// is never further off than half the counting round trip, plus drift since.
-#[derive(Clone, Debug, Default)]
+/// time that its round trip still allows, unless it is the first or voids the others. So an estimate
+/// goes back only if it was proved wrong, and once there was a sample it is never further off than
+/// half the counting round trip, plus drift since.
+#[derive(Clone, Debug)]
 pub struct ServerClock {
-    stored_wall_offset_ms: i64,
     samples: VecDeque<Sample>,
-    /// The server's clock less the device's steady one, once there was a sample.
-    offset_ms: Option<i64>,
+    /// The server's clock less the device's steady one.
+    offset_ms: i64,
 }
 
 impl ServerClock {
-    /// A clock without samples. `stored_wall_offset_ms` is what [`Self::wall_offset`] gave in an
-    /// earlier run, 0 if there was none.
-    pub fn new(stored_wall_offset_ms: i64) -> Self {
+    /// A clock without samples, at the first reading of a run. `passed_ms`: a time that the server's
+    /// clock has passed for certain; 0: it never was heard.
+    pub fn new(kept: &KeptClock, passed_ms: Millis, boot: &str, now: Now) -> Self {
+        let estimate = if kept.boot == boot {
+            now.mono_ms.saturating_add(kept.steady_offset_ms)
+        } else {
+            now.wall_ms.saturating_add(kept.wall_offset_ms)
+        };
         Self {
-            stored_wall_offset_ms,
             samples: VecDeque::new(),
-            offset_ms: None,
+            offset_ms: estimate.max(passed_ms).saturating_sub(now.mono_ms),
         }
     }
 
-    /// Takes a sample; `false` for four times that cannot be true, which change nothing.
-    pub fn sample(&mut self, exchange: Exchange) -> bool {
-        let Some(sample) = Sample::of(exchange) else {
-            return false;
-        };
-        if self.best().is_some_and(|best| !best.agrees_with(&sample)) {
+    /// Takes a sample. Gives by how much it proves the estimate so far wrong, in milliseconds, 0 if
+    /// it does not; `None` for four times that cannot be true, which change nothing.
+    pub fn sample(&mut self, exchange: Exchange) -> Option<i64> {
+        let sample = Sample::of(exchange)?;
+        let first = self.samples.is_empty();
+        let voids = self.best().is_some_and(|best| !best.agrees_with(&sample));
+        if voids {
             self.samples.clear();
         }
         let oldest = sample.mono_ms.saturating_sub(SAMPLE_AGE_MAX_MS);
@@ -193,33 +250,41 @@ impl ServerClock {
         }
         self.samples.push_back(sample);
         let best = self.best().unwrap_or(sample);
-        self.offset_ms = Some(match self.offset_ms {
-            Some(offset) if offset > best.offset_ms => {
-                offset.min(best.offset_ms.saturating_add(best.uncertainty_ms()))
-            }
-            Some(_) | None => best.offset_ms,
-        });
-        true
-    }
-
-    /// The server's clock now. Before the first sample that is the wall clock and the offset that
-    /// was stored.
-    pub fn estimate(&self, now: Now) -> Millis {
-        match self.offset_ms {
-            Some(offset) => now.mono_ms.saturating_add(offset),
-            None => now.wall_ms.saturating_add(self.stored_wall_offset_ms),
+        let before = self.offset_ms;
+        let apart = best.offset_ms.saturating_sub(before);
+        let doubtful = best.uncertainty_ms().saturating_add(ROUNDING_MS);
+        if (first || voids) && apart.unsigned_abs() > doubtful.unsigned_abs() {
+            self.offset_ms = best.offset_ms;
+            return Some(apart);
         }
+        let latest = best.offset_ms.saturating_add(best.uncertainty_ms());
+        self.offset_ms = before.clamp(best.offset_ms, latest);
+        Some(0)
     }
 
-    /// How far the server's clock is ahead of the wall clock, to be stored for the next run; `None`
-    /// before the first sample.
-    pub fn wall_offset(&self, now: Now) -> Option<i64> {
-        let offset = self.offset_ms?;
-        Some(
-            now.mono_ms
-                .saturating_add(offset)
-                .saturating_sub(now.wall_ms),
-        )
+    /// The server's clock has passed that time for certain. Gives by how much that moves the
+    /// estimate, in milliseconds: forward, before the first sample, or not at all.
+    pub fn pass(&mut self, passed_ms: Millis, now: Now) -> i64 {
+        let behind = passed_ms.saturating_sub(self.estimate(now)).max(0);
+        if !self.samples.is_empty() {
+            return 0;
+        }
+        self.offset_ms = self.offset_ms.saturating_add(behind);
+        behind
+    }
+
+    /// The server's clock now.
+    pub fn estimate(&self, now: Now) -> Millis {
+        now.mono_ms.saturating_add(self.offset_ms)
+    }
+
+    /// What is to be kept for the next run.
+    pub fn kept(&self, boot: &str, now: Now) -> KeptClock {
+        KeptClock {
+            wall_offset_ms: self.estimate(now).saturating_sub(now.wall_ms),
+            boot: boot.to_owned(),
+            steady_offset_ms: self.offset_ms,
+        }
     }
 
     /// The round trip of the sample that counts.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::config::Config;
-use super::core::{LinkStatus, PushTaken, Submission, Submitted};
+use super::core::{LinkStatus, PushTaken, Role, Submission, Submitted};
 use super::event::{ConnectionCause, ConnectionState, Event};
 use super::result::{
     self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
@@ -86,6 +86,8 @@ pub struct Status {
     pub user_id: UserId,
     /// This device.
     pub device_id: DeviceId,
+    /// Whether this engine has the connection, or waits because another one on the same file has.
+    pub role: Role,
     /// Whether there is a connection.
     pub connection: ConnectionState,
     /// Why it is so.
@@ -130,6 +132,16 @@ pub struct Status {
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
+///
+/// # Several processes on one file
+/// An app and its notification extension may each have an engine on the same file. One of them has
+/// the connection; [`Status::role`] says which. The others wait: they read everything, take commands,
+/// which go out through the one that is connected, hear every event, and take over within about
+/// half a second when that one pauses, closes or dies. A process that is suspended without a pause
+/// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
+/// by an engine that waits: it has no connection to start by. Of a command that a handle in one
+/// process waits for, the other processes may or may not hear
+/// [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -138,12 +150,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the database, made if it is not there, and begins to connect.
+    /// Opens the database, made if it is not there, and begins to connect, or to wait until another
+    /// engine on the same file gives up its connection.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
-    /// another user's; [`crate::Code::InUse`], [`crate::Code::NewerVersion`],
-    /// [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`], [`crate::Code::DiskFull`] for the file.
+    /// another user's; [`crate::Code::InUse`] (another program is writing it for too long),
+    /// [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::ReadOnly`],
+    /// [`crate::Code::DiskFull`] for the file.
     pub fn open(config: Config) -> Result<Self, Error> {
         Self::open_with_events(config).map(|(engine, _)| engine)
     }
@@ -156,7 +170,8 @@ impl Engine {
     pub fn open_with_events(config: Config) -> Result<(Self, Events), Error> {
         let user = UserId::parse("user", &config.user)?;
         check_token(config.token.as_deref())?;
-        let readers = Arc::new(Readers::new(&config.database, &user));
+        let readers = Readers::new(&config.database, &user).with_memory(config.memory);
+        let readers = Arc::new(readers);
         let (shell, shared, events) = Shell::start(config, user)?;
         let engine = Self {
             shell,
@@ -360,7 +375,7 @@ impl Engine {
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {
-        self.shell.tell(move |core, _| core.verdict_taken(position));
+        self.shell.verdict_taken(position);
     }
 
     /// A page of the calls that the user created, was invited to or joined, newest first, from the
@@ -462,13 +477,14 @@ impl Engine {
     /// # Errors
     /// What keeps the file from being read.
     pub async fn status(&self) -> Result<Status, Error> {
-        let (user_id, device_id, link, clock_offset) = self
+        let (user_id, device_id, role, link, clock_offset) = self
             .shell
             .ask(|core, now| {
                 let offset = core.server_now(now).saturating_sub(now.wall_ms);
                 Ok((
                     core.user().clone(),
                     core.device().clone(),
+                    core.role(),
                     core.link_status(),
                     offset,
                 ))
@@ -485,6 +501,7 @@ impl Engine {
         Ok(Status {
             user_id,
             device_id,
+            role,
             connection: state,
             cause,
             since,
@@ -512,7 +529,8 @@ impl Engine {
     }
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
-    /// told; with one again, the engine reconnects at once.
+    /// told; with one again, the engine reconnects at once. An engine that waits for another's
+    /// connection keeps it for its own.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].
@@ -540,7 +558,7 @@ impl Engine {
     }
 
     /// A new token, checked by the server if there is a connection; otherwise it is kept for the
-    /// next.
+    /// next. Each engine on a file has its own: one that waits shows it when it takes over.
     ///
     /// # Errors
     /// [`crate::Code::TokenInvalid`], [`crate::Code::TokenExpired`]; the old one then goes on
@@ -565,7 +583,7 @@ impl Engine {
 
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
     /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
-    /// is how long it may take, 5 s unless given.
+    /// is how long it may take, 5 s unless given. Another engine that waits takes over.
     ///
     /// # Errors
     /// What could not be written; the file is closed nevertheless.
@@ -575,8 +593,9 @@ impl Engine {
         paused
     }
 
-    /// The app is awake again: the file is opened and a connection is made. Also logs in again after
-    /// a logout or after having been kicked out.
+    /// The app is awake again: the file is opened and a connection is made, if no other engine has
+    /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
+    /// logout or after having been kicked out.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -586,6 +605,11 @@ impl Engine {
 
     /// The user logs out on this device. Waits until the server knows, at most 5 s; then, and
     /// without a connection, it holds for this device alone. [`Self::resume`] logs in again.
+    ///
+    /// A logout belongs to the engine. One that waits takes no more commands and, should it get the
+    /// place of the one that is connected, keeps it without connecting; that one goes on until it is
+    /// logged out itself. One that was connected keeps its place, so that no other brings the device
+    /// back by itself.
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].

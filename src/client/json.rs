@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::event::{CommandSettled, EventKind};
 use super::store::{CallEntry, PendingCommand, RingEntry};
-use crate::call::{CallId, Command, Outcome, UserError};
+use crate::call::{CallId, Command, Op, Outcome, UserError};
 use crate::error::Error;
 
 /// The fields of an event.
@@ -15,7 +15,12 @@ pub fn event_params(kind: &EventKind) -> Value {
             Ok(Value::Object(mut tagged)) => tagged.remove("params").unwrap_or_default(),
             Ok(_) | Err(_) => Value::Null,
         },
-        EventKind::CommandSettled(settled) => settled_params(settled),
+        EventKind::CommandSettled(CommandSettled {
+            op,
+            call_id,
+            command,
+            result,
+        }) => settled_params(op, call_id, command.name(), result),
         EventKind::ConnectionStateChanged(change) => json!({
             "state": change.state,
             "event": change.cause,
@@ -25,15 +30,17 @@ pub fn event_params(kind: &EventKind) -> Value {
     }
 }
 
-fn settled_params(settled: &CommandSettled) -> Value {
-    let mut params = json!({
-        "op": settled.op,
-        "callID": settled.call_id,
-        "command": settled.command.name(),
-    });
+/// The fields of commandSettled.
+pub fn settled_params(
+    op: &Op,
+    call: &CallId,
+    command: &str,
+    result: &Result<Outcome, Error>,
+) -> Value {
+    let mut params = json!({ "op": op, "callID": call, "command": command });
     if let Some(params) = params.as_object_mut() {
-        match &settled.result {
-            Ok(outcome) => params.insert("result".into(), self::outcome(&settled.call_id, outcome)),
+        match result {
+            Ok(outcome) => params.insert("result".into(), self::outcome(call, outcome)),
             Err(error) => params.insert("error".into(), self::error(error)),
         };
     }
@@ -144,8 +151,11 @@ pub fn pending(command: &PendingCommand) -> Value {
     json!({
         "op": command.op,
         "callID": command.call_id,
-        "command": command.command.kind().name(),
-        "params": command_params(&command.call_id, &command.command),
+        "command": command.name,
+        "params": command.command.as_ref().map_or_else(
+            || json!({ "callID": command.call_id }),
+            |known| command_params(&command.call_id, known),
+        ),
         "queuedAt": command.queued_at,
         "expiresAt": command.expires_at,
         "sent": command.sent,

@@ -4,7 +4,8 @@
 //! runs one loop that owns at most one attempt; the attempt is a single future whose value is the
 //! reason of its end, so that no attempt can end twice or without a word. Every attempt has sockets
 //! of its own: what made the last one fail (a stale port, a socket that the system took away) does
-//! not reach the next. Session tickets outlive attempts.
+//! not reach the next. TLS sessions outlive attempts: where there is one to resume, the hello, and
+//! nothing else, goes with the first packet.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -15,15 +16,16 @@ use std::thread;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, IdleTimeout, RecvStream, SendStream, TransportConfig};
-use quinn::{VarInt, WriteError};
+use quinn::{ClientConfig, IdleTimeout, RecvStream, SendStream, TransportConfig};
+use quinn::{Connection, VarInt, WriteError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use self::dial::{Progress, Target, dial};
+use self::dial::{Dialled, Progress, Target, dial};
 use self::mailbox::{Mailbox, Outgoing, Step};
 use self::socket::Sockets;
+use crate::client::config::Memory;
 use crate::client::roots::Roots;
 use crate::client::transport::{
     DownKind, LinkCommand, LinkDown, LinkEvent, OnLinkEvent, Transport,
@@ -52,6 +54,10 @@ const ABANDON_WITHIN: Duration = Duration::from_millis(250);
 const RECEIVE_WINDOW: u32 = 2 * (FROM_SERVER_BYTES_MAX as u32 + 1024);
 /// Most bytes that are written and not yet acknowledged.
 const SEND_WINDOW: u64 = 128 * 1024;
+/// The same two of an engine that is to take little memory: one of the longest frames, and two of the
+/// longest that go the other way.
+const RECEIVE_WINDOW_LOW: u32 = FROM_SERVER_BYTES_MAX as u32 + 1024;
+const SEND_WINDOW_LOW: u64 = 32 * 1024;
 /// Most bytes that are taken from the stream at once.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// Threads for name resolution. The system's resolver cannot be interrupted; a second thread lets an
@@ -77,6 +83,8 @@ pub struct LinkConfig {
     pub handshake_timeout: Duration,
     /// See [`IDLE_TIMEOUT`]; the smaller of both sides' counts.
     pub idle_timeout: Duration,
+    /// How much memory the connection may take.
+    pub memory: Memory,
 }
 
 impl LinkConfig {
@@ -88,6 +96,7 @@ impl LinkConfig {
             roots,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            memory: Memory::Normal,
         }
     }
 }
@@ -160,7 +169,8 @@ fn internal(error: &std::io::Error) -> Error {
 }
 
 fn client_config(config: &LinkConfig) -> Result<ClientConfig, Error> {
-    let tls = config.roots.client_config(ALPN)?;
+    let mut tls = config.roots.client_config(ALPN)?;
+    tls.enable_early_data = true;
     let tls = QuicClientConfig::try_from(tls)
         .map_err(|error| Error::new(Code::Internal, "tls", format!("QUIC: {error}")))?;
     let idle = IdleTimeout::try_from(config.idle_timeout).map_err(|_| {
@@ -169,14 +179,18 @@ fn client_config(config: &LinkConfig) -> Result<ClientConfig, Error> {
             format!("{:?} is too long; 45 s is usual", config.idle_timeout),
         )
     })?;
+    let (receive_window, send_window) = match config.memory {
+        Memory::Normal => (RECEIVE_WINDOW, SEND_WINDOW),
+        Memory::Low => (RECEIVE_WINDOW_LOW, SEND_WINDOW_LOW),
+    };
     let mut transport = TransportConfig::default();
     // The device opens the one stream there is; the core's pings keep the connection alive.
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .send_window(SEND_WINDOW)
+        .stream_receive_window(VarInt::from_u32(receive_window))
+        .receive_window(VarInt::from_u32(receive_window))
+        .send_window(send_window)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(idle));
     let mut client_config = ClientConfig::new(Arc::new(tls));
@@ -328,7 +342,7 @@ async fn attempt(
     is_up: Rc<Cell<bool>>,
 ) -> LinkDown {
     let opened = tokio::select! {
-        opened = open(&shared, &sockets) => opened,
+        opened = open(number, &shared, &sockets) => opened,
         () = shared.mailbox.closing(number) => return closed_here(),
         why = shared.mailbox.broken(number) => return why,
     };
@@ -361,23 +375,24 @@ async fn attempt(
 }
 
 async fn open(
+    number: u64,
     shared: &Shared,
     sockets: &RefCell<Sockets>,
 ) -> Result<(Connection, SendStream, RecvStream), LinkDown> {
     let patience = shared.handshake_timeout;
     let mut progress = Progress::default();
     let opened = timeout(patience, async {
-        let connection = dial(
-            &shared.target,
-            &shared.client_config,
-            sockets,
-            &mut progress,
-        )
-        .await?;
-        let (send, receive) = connection
-            .open_bi()
-            .await
-            .map_err(|error| why::of_handshake(&error))?;
+        let hello = (&*shared.mailbox, number);
+        let config = &shared.client_config;
+        let Dialled { connection, stream } =
+            dial(&shared.target, config, sockets, hello, &mut progress).await?;
+        let (send, receive) = match stream {
+            Some(stream) => stream,
+            None => connection
+                .open_bi()
+                .await
+                .map_err(|error| why::of_handshake(&error))?,
+        };
         Ok((connection, send, receive))
     })
     .await;

@@ -15,4 +15,5 @@ pub mod roots;
 mod shell;
 pub mod store;
 pub mod subscription;
+pub mod token;
 pub mod transport;

@@ -18,7 +18,7 @@ use super::error::{Error, Problem};
 
 /// The newest layout (`PRAGMA user_version`) that this build knows. Of newer ones it shows what it
 /// recognizes.
-pub const SCHEMA_KNOWN: i64 = 1;
+pub const SCHEMA_KNOWN: i64 = 2;
 
 /// How long a question waits for a lock. An app in WAL mode locks readers out only for the moment
 /// in which it opens or closes the file.

@@ -102,3 +102,66 @@ fn every_code_of_a_refusal_is_in_the_contract() {
         .collect();
     assert!(missing.is_empty(), "not in docs/semantics.md: {missing:#?}");
 }
+
+/// Names of tests below that folder.
+fn tests_in(folder: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    sources(&root().join(folder), &mut files);
+    let mut names = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if !["#[test]", "#[tokio::test]"].contains(&line.trim()) {
+                continue;
+            }
+            let signature = lines.next().unwrap().trim();
+            let name = signature.trim_start_matches("async ").strip_prefix("fn ");
+            names.push(name.unwrap().split('(').next().unwrap().to_owned());
+        }
+    }
+    names
+}
+
+/// What stands in backticks in the last column of the rows that begin with that number.
+fn tests_of_row(table: &str, number: usize) -> Vec<&str> {
+    let begin = format!("| {number} |");
+    let rows = table.lines().filter(|line| line.starts_with(&begin));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn every_promise_and_every_complaint_has_tests_and_no_test_of_one_is_missing_from_the_table() {
+    let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let contract = fs::read_to_string(root().join("docs/semantics.md")).unwrap();
+    let (points, complaints) = page.split_once("## What must never happen").unwrap();
+    let (_, never) = contract.split_once("## 9 What must never happen").unwrap();
+    let numbered = |line: &&str| line.starts_with(|first: char| first.is_ascii_digit());
+    let complaints_there_are = never.lines().filter(numbered).count();
+    let mut named = Vec::new();
+    for (folder, table, rows) in [
+        ("tests/promises/offline", points, 11),
+        (
+            "tests/promises/complaints",
+            complaints,
+            complaints_there_are,
+        ),
+    ] {
+        let there = tests_in(folder);
+        for number in 1..=rows {
+            let tests = tests_of_row(table, number);
+            assert!(!tests.is_empty(), "{folder}: {number} has no test");
+            for test in tests {
+                assert!(
+                    there.iter().any(|one| one == test),
+                    "{folder} has no {test}"
+                );
+                named.push(test);
+            }
+        }
+        let unnamed = there.iter().filter(|one| !named.contains(&one.as_str()));
+        let unnamed: Vec<_> = unnamed.collect();
+        assert!(unnamed.is_empty(), "not in docs/promises.md: {unnamed:#?}");
+    }
+}

@@ -85,16 +85,8 @@ fn opening_and_closing_leaves_no_thread_and_no_file_open() {
     let rounds = std::env::var("OFFHOOK_ROUNDS").map_or(30, |text| text.parse().unwrap());
     let mut before = (0, 0);
     for round in 0..rounds {
-        let start = std::time::Instant::now();
-        let engine = loop {
-            match Engine::open(config(&fake, folder.path())) {
-                Ok(engine) => break engine,
-                // The one before is still on its way out.
-                Err(error) => assert_eq!(error.code, Code::InUse),
-            }
-            assert!(start.elapsed() < Duration::from_secs(10));
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        // The one before may still be on its way out.
+        let engine = Engine::open(config(&fake, folder.path())).unwrap();
         runtime().block_on(async move {
             engine.status().await.unwrap();
             if round % 3 == 0 {

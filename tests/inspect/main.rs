@@ -13,7 +13,12 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SCHEMA: &str = include_str!("../../schema/client/0001_initial.sql");
+/// The layouts, from the first on.
+const SCHEMA: [&str; 2] = [
+    include_str!("../../schema/client/0001_initial.sql"),
+    include_str!("../../schema/client/0002_lease.sql"),
+];
+const NEWEST: u8 = SCHEMA.len() as u8;
 const STORY: &str = include_str!("story.sql");
 
 /// A folder with a database in it.
@@ -32,12 +37,18 @@ impl Fixture {
 
     /// A database in which nothing has happened yet.
     fn empty() -> Self {
+        Self::of_version(NEWEST)
+    }
+
+    /// The same, as an older build made it.
+    fn of_version(version: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("alice.db");
         let app = Connection::open(&database).unwrap();
         app.pragma_update(None, "journal_mode", "WAL").unwrap();
-        app.execute_batch(SCHEMA).unwrap();
-        app.pragma_update(None, "user_version", 1).unwrap();
+        app.execute_batch(&SCHEMA[..usize::from(version)].concat())
+            .unwrap();
+        app.pragma_update(None, "user_version", version).unwrap();
         Self { folder, database }
     }
 

@@ -182,8 +182,11 @@ def no_network(world):
 
 def from_one_run_to_the_next(world):
     ann, bob = world.engine("ann r"), world.engine("bob r")
+    # A second process on the file waits for the first one's place.
     code, out, err = world.offhook("rpc", *arguments(world, ann.user))
-    assert (code, out) == (1, "") and len(err.splitlines()) == 1 and "ann r.db" in err, err
+    (said,) = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, said["method"]) == (0, "", "connectionStateChanged"), (out, err)
+    assert said["params"]["state"] == 0 and "another" in said["params"]["extendedData"], said
     ring(bob, ann)
     ann.call("setNetwork", {"online": False})
     asked = ann.send("callInvite", {"invitees": ["cyd r"], "config": {"timeout": 60}})

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use offhook::{
     CallEvent, CallId, Code, Config, ConnectionCause, ConnectionState, Engine, Error, EventKind,
@@ -61,7 +63,7 @@ fn an_engine_for_what_is_no_user_id_does_not_open_and_makes_no_file() {
 }
 
 /// Waits until the device has given up for want of a good token, and gives what it says.
-async fn wants_a_token(device: &mut Device) -> String {
+pub async fn wants_a_token(device: &mut Device) -> String {
     device
         .hears(|kind| {
             matches!(kind, EventKind::ConnectionStateChanged(change)
@@ -351,6 +353,46 @@ fn names(error: &Error, file: &Path) -> bool {
 fn raise_version(database: &Path) {
     let sql = rusqlite::Connection::open(database).unwrap();
     sql.pragma_update(None, "user_version", 1_000).unwrap();
+}
+
+#[tokio::test]
+async fn r6100015_a_file_that_another_program_writes_for_longer_than_a_command_can_wait() {
+    let world = World::new();
+    let [alice] = world.devices(["alice"]).await;
+    let other = rusqlite::Connection::open(alice.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let invite = alice.invite(&["bob"], general()).await;
+    let error = refused(invite, Code::InUse, "busy");
+    assert_eq!(error.code.number(), 6_100_015);
+    assert!(error.retryable() && names(&error, alice.database()));
+    other.execute_batch("ROLLBACK").unwrap();
+    alice.invite(&["bob"], general()).await.unwrap();
+}
+
+#[tokio::test]
+async fn more_requests_than_can_wait_for_the_core_hold_no_thread_of_the_executor() {
+    let world = World::new();
+    let [alice] = world.devices(["alice"]).await;
+    let other = rusqlite::Connection::open(alice.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut asked = tokio::task::JoinSet::new();
+    let begun = Arc::new(AtomicUsize::new(0));
+    // A few more than there is room for: each costs a failing test the time of a lock.
+    for _ in 0..1_040 {
+        let (engine, begun) = (alice.engine.clone(), begun.clone());
+        asked.spawn(async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            engine.acknowledge(9).await
+        });
+    }
+    // Every one of them has its turn on the only thread before this one goes on.
+    while begun.load(Ordering::Relaxed) < asked.len() {
+        tokio::task::yield_now().await;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    while let Some(acknowledged) = asked.join_next().await {
+        acknowledged.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -422,8 +422,8 @@ async fn an_invitee_who_comes_too_late_finds_a_missed_call_and_is_not_rung() {
     for call in [&late, &cancelled, &ended] {
         assert!(bob.lists(call, |_| true).await.missed);
     }
-    world.heard(&mut [(&mut bob, "")]).await;
     assert_eq!(bob.engine.ringing().await.unwrap(), []);
+    world.heard(&mut [(&mut bob, "")]).await;
 }
 
 #[tokio::test]

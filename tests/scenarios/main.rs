@@ -12,3 +12,5 @@ mod joining;
 mod lifecycle;
 mod modes;
 mod refusals;
+mod restored;
+mod tokens;

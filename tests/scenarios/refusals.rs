@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use offhook::client::core::Submission;
 use offhook::{
-    CallId, CallingInviteOptions, Code, CommandOptions, Engine, Error, EventKind, InviteOptions,
-    Mode, PushConfig, UserState,
+    CallId, CallingInviteOptions, Code, CommandOptions, Error, EventKind, InviteOptions, Mode,
+    PushConfig, UserState,
 };
 
 use crate::support::{Device, World, advanced, brief, data, general};
@@ -548,16 +548,6 @@ async fn r6100004_what_a_copy_of_a_database_had_not_settled() {
     assert_eq!(alice.id().await, id);
     copied.cancel(&[], &call).await.unwrap();
     bob.hears_of(&call, "callInvitationCancelled").await;
-}
-
-#[tokio::test]
-async fn r6100015_a_file_that_another_engine_holds() {
-    let world = World::new();
-    let [alice] = world.devices(["alice"]).await;
-    let second = Engine::open(world.config("alice", "alice")).map(drop);
-    let error = is(second, (6_100_015, "InUse", "locked"), true);
-    assert!(error.message.contains("alice.db"), "{error}");
-    alice.invite(&["bob"], general()).await.unwrap();
 }
 
 #[tokio::test]

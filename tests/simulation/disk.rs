@@ -1,10 +1,11 @@
 //! The disks of the world: each handset has one, and the server. They are in memory.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use offhook::Error;
 use offhook::call::{DeviceId, UserId};
-use offhook::client::store::{Readers, Store};
+use offhook::client::store::{Files, Readers, Store};
 use offhook::server::store::StoreResult;
 use offhook::server::store::sqlite::SqliteStore;
 
@@ -29,7 +30,8 @@ impl Disk {
     }
 
     pub fn open_client(&self, user: &UserId, fresh: &DeviceId) -> Result<Store, Error> {
-        Store::open_on(&self.0.files(), &self.file(), user, fresh)
+        let files: Arc<dyn Files> = Arc::new(self.0.files());
+        Store::open_on(&files, &self.file(), user, fresh)
     }
 
     pub fn readers(&self, user: &UserId) -> Readers {

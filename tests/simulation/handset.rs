@@ -144,17 +144,20 @@ impl World {
             return;
         }
         hand.asleep = false;
+        let clocks = hand.clocks(now);
         let fresh = DeviceId::trusted(format!("d{:016x}", hand.rng.next()));
         let mut entropy = Rng::new(hand.rng.next());
         let settings = CoreSettings {
             token: None,
+            provides_tokens: false,
+            boot: format!("boot {}", hand.boots),
             build: "simulation".into(),
             wait_s: WAIT_S_DEFAULT,
         };
         let opened = hand
             .disk
             .open_client(&hand.user_id, &fresh)
-            .and_then(|store| Core::new(store, settings, Box::new(move || entropy.next())));
+            .and_then(|store| Core::new(clocks, store, settings, Box::new(move || entropy.next())));
         let readers = hand.disk.readers(&hand.user_id);
         let opened = opened.and_then(|core| Ok((core, readers.acknowledged(APP)?)));
         if hand.disk.has_crashed() {
@@ -275,7 +278,10 @@ impl World {
             Effect::Event { position, event } => {
                 self.hears(handset, How::Live, position, event);
             }
-            Effect::TokenRenewed(_) => {}
+            // Nobody shows a token here.
+            Effect::TokenRenewed(_)
+            | Effect::TokenWanted { .. }
+            | Effect::TokenNotWanted { .. } => {}
             Effect::LoggedOut => {
                 let run = self.hands[handset].run();
                 self.log_handset(handset, OfHandset::LoggedOut { run });

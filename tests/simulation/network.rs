@@ -36,6 +36,8 @@ pub struct Conn {
     pub there: Side,
     heard_here: TrueMs,
     heard_there: TrueMs,
+    /// What was given before the connection was there.
+    before: Vec<ToServer>,
 }
 
 /// How a connection stands at one of its ends.
@@ -123,6 +125,7 @@ impl World {
                 there: Side::Dialing,
                 heard_here: now,
                 heard_there: now,
+                before: Vec::new(),
             },
         );
         self.log_handset(handset, OfHandset::Connects { run, attempt });
@@ -163,6 +166,13 @@ impl World {
         }
         self.after(IDLE_MS, Happens::Idle { conn: id });
         self.log_handset(handset, OfHandset::Up { run, attempt });
+        let before = self
+            .conns
+            .get_mut(&id)
+            .map(|conn| std::mem::take(&mut conn.before));
+        for frame in before.into_iter().flatten() {
+            self.send_up(id, &frame);
+        }
         let server = ([127, 0, 0, 1], 4433).into();
         self.tell_core(handset, LinkEvent::Up { attempt, server });
     }
@@ -281,6 +291,11 @@ impl World {
     }
 
     fn send_up(&mut self, id: u64, frame: &ToServer) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && conn.here == Side::Dialing
+        {
+            return conn.before.push(frame.clone());
+        }
         match encode(frame) {
             Ok(bytes) => self.put_in_pieces(id, bytes, true),
             Err(error) => self.log(What::LoggedError(format!("a frame of ours: {error}"))),
@@ -392,6 +407,7 @@ impl World {
             self.server_input(Input::Connected {
                 conn: ConnId(id),
                 peer,
+                early: false,
             });
         }
         match piece {

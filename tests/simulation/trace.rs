@@ -48,7 +48,7 @@ fn last_of_handset(last: &LastOfHandset) -> String {
     let pending: Vec<String> = last
         .pending
         .iter()
-        .map(|one| format!("{} {}", of_command(&one.command), one.call_id))
+        .map(|one| format!("{} {}", one.name, one.call_id))
         .collect();
     format!(
         "   end   {}/{} as {}, run {}, app {}, acknowledged {} of {} events, connected {}, \
@@ -454,6 +454,14 @@ fn to_device(frame: &ToDevice) -> String {
             "welcome {} epoch {} cursor good {} last {}",
             welcome.welcome_token, welcome.epoch, welcome.cursor_valid, welcome.last_number
         ),
+        ToDevice::Preview(preview) => {
+            let calls: Vec<String> = preview.calls.iter().map(of_call).collect();
+            let verdicts = preview.verdicts.iter();
+            let verdicts: Vec<String> = verdicts
+                .map(|verdict| format!("{} {}", verdict.number, verdict.op))
+                .collect();
+            format!("preview {verdicts:?} {}", calls.join(" "))
+        }
         ToDevice::Refused(refused) => format!("refused {}", of_error(&refused.error)),
         ToDevice::Verdict(verdict) => format!(
             "verdict {} {}: {} {}",

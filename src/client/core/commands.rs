@@ -1,14 +1,14 @@
 //! Commands: from the app into the file, from the file to the server, and back as verdicts.
 
 use super::{Core, Effect, Work, defect};
-use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT};
+use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX};
 use crate::call::{
     Actor, Call, CallId, Command, CommandKind, Facts, Member, Millis, Mode, Op, Outcome, Rules,
-    Under, UserId, apply,
+    Target, Under, UserId, apply,
 };
 use crate::client::clock::Now;
 use crate::client::event::{CommandSettled, EventKind};
-use crate::client::store::{NewCommand, StoredCall, StoredCommand};
+use crate::client::store::{NewCommand, OutboxRow, StoredCall, StoredCommand};
 use crate::client::transport::LinkCommand;
 use crate::error::{Code, Error};
 use crate::protocol::{COMMANDS_IN_FLIGHT_MAX, CommandFrame, Retry, ToServer, Verdict};
@@ -95,7 +95,7 @@ impl Core {
         };
         let sent = self.write(now, |work| {
             let queued = work.queue(&actor, command, wait_s)?;
-            if !queued || !ready || room == 0 {
+            if !queued || !ready || room == 0 || !work.syncing {
                 return Ok(Vec::new());
             }
             work.number_unsent(room)
@@ -110,7 +110,7 @@ impl Core {
         if room == 0 || !self.session.is_ready() {
             return Ok(());
         }
-        let sent = self.write(now, |work| {
+        let sent = self.write_synced(now, |work| {
             work.expire_commands()?;
             work.number_unsent(room)
         })?;
@@ -120,7 +120,7 @@ impl Core {
 
     /// Sends again what was sent before and has no verdict, from a number on.
     pub(super) fn resend(&mut self, now: Now, from: u64) -> Result<(), Error> {
-        let (_, commands) = self.write(now, |work| work.unsettled_from(from))?;
+        let (_, commands) = self.write_synced(now, |work| work.unsettled_from(from))?;
         for command in commands {
             self.send(frame_of(command));
         }
@@ -136,39 +136,21 @@ impl Core {
 
     /// The server has decided a command.
     pub(super) fn handle_verdict(&mut self, now: Now, verdict: Verdict) -> Result<(), Error> {
-        let Verdict {
-            number,
-            op,
-            result,
-            call,
-        } = verdict;
         // A verdict of catching up tells of a record that is old news by now.
         let live = self.held.is_none();
         let ready = self.session.is_ready();
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
+        let number = verdict.number;
         let mut is_copy = false;
-        let sent = self.write(now, |work| {
-            let Some(command) = work.tx.command_of_number(number)? else {
-                return Ok(None);
-            };
-            if command.op != op && !live {
+        let sent = self.write_synced(now, |work| {
+            if !live && work.is_of_another(&verdict)? {
                 // Owed to whoever else goes by this name.
                 is_copy = true;
                 return Ok(None);
             }
-            if command.op != op {
-                return Err(defect(
-                    "verdict",
-                    format!(
-                        "the verdict of number {number} is for {op}, not for {}",
-                        command.op
-                    ),
-                ));
-            }
-            work.settle(&command, result)?;
-            if let Some(call) = &call {
-                work.take_record(call, live)?;
+            if !work.take_verdict(verdict, live)? {
+                return Ok(None);
             }
             if !ready {
                 work.rings_run_out()?;
@@ -192,7 +174,7 @@ impl Core {
     /// The server cannot decide now: the line stops until the command is sent again.
     pub(super) fn handle_retry(&mut self, now: Now, retry: &Retry) -> Result<(), Error> {
         let why = retry.error.to_string();
-        self.write(now, |work| work.tx.note_error(&why))?;
+        self.write_synced(now, |work| work.tx.note_error(&why))?;
         self.session
             .hold_line(retry.number, now.mono_ms + i64::from(retry.after_ms));
         Ok(())
@@ -200,12 +182,47 @@ impl Core {
 }
 
 impl Work<'_> {
+    /// Whether that number stands for another command here.
+    fn is_of_another(&self, verdict: &Verdict) -> Result<bool, Error> {
+        let row = self.tx.command_of_number(verdict.number)?;
+        Ok(row.is_some_and(|row| row.op() != &verdict.op))
+    }
+
+    /// Takes a verdict and the record that comes with it. Whether it is news: what is said again
+    /// changes nothing.
+    pub(super) fn take_verdict(&mut self, verdict: Verdict, live: bool) -> Result<bool, Error> {
+        let Verdict {
+            number,
+            op,
+            result,
+            call,
+        } = verdict;
+        let Some(row) = self.tx.command_of_number(number)? else {
+            return Ok(false);
+        };
+        if row.op() != &op {
+            return Err(defect(
+                "verdict",
+                format!(
+                    "the verdict of number {number} is for {op}, not for {}",
+                    row.op()
+                ),
+            ));
+        }
+        self.settle_row(&row, result)?;
+        if let Some(call) = &call {
+            self.take_record(call, live)?;
+        }
+        Ok(true)
+    }
+
     /// What a welcome sets going: what the server has not decided is sent again, and after it what
     /// was never sent. How many are under way then, and what to send.
     pub(super) fn commands_of_welcome(
         &mut self,
         last_number: u64,
     ) -> Result<(usize, Vec<StoredCommand>), Error> {
+        self.take_back_foreign(last_number)?;
         let (unsettled, mut commands) = self.unsettled_from(last_number.saturating_add(1))?;
         self.expire_commands()?;
         let new = self.number_unsent(COMMANDS_IN_FLIGHT_MAX.saturating_sub(unsettled))?;
@@ -216,8 +233,9 @@ impl Work<'_> {
 
     /// How many commands are under way, and those of them from a number on, noted as sent again.
     fn unsettled_from(&mut self, from: u64) -> Result<(usize, Vec<StoredCommand>), Error> {
-        let mut commands = self.tx.unsettled_commands()?;
-        let unsettled = commands.len();
+        let rows = self.tx.unsettled_commands()?;
+        let unsettled = rows.len();
+        let mut commands: Vec<_> = rows.into_iter().filter_map(OutboxRow::known).collect();
         commands.retain(|command| command.number.is_some_and(|number| number >= from));
         for command in &commands {
             self.tx.note_attempt(command.n)?;
@@ -242,7 +260,11 @@ impl Work<'_> {
         }
         self.replace_answer(&pending, &command)?;
         fill_in(&mut command, stored.as_ref(), &pending, &actor.user);
-        let expires_at = expiry(&command, stored.as_ref(), self.now, wait_s, &actor.user);
+        let mut expires_at = expiry(&command, stored.as_ref(), self.now, wait_s, &actor.user);
+        if command.kind() == CommandKind::Cancel && asks_for_more(&pending) {
+            // How long those are to ring is not in the record yet.
+            expires_at = self.now.saturating_add(Millis::from(TIMEOUT_S_MAX) * 1_000);
+        }
         let new = NewCommand {
             op: actor.op.clone(),
             call_id: actor.call.clone(),
@@ -325,7 +347,14 @@ impl Work<'_> {
 
     /// Ends commands that were never sent and can mean nothing any more.
     pub(super) fn expire_commands(&mut self) -> Result<(), Error> {
-        for command in self.tx.expired_commands(self.now)? {
+        for row in self.tx.expired_commands(self.now)? {
+            let command = match row {
+                OutboxRow::Known(command) => command,
+                OutboxRow::Foreign(foreign) => {
+                    self.settle_foreign(&foreign, Err(not_sent(&foreign.name)))?;
+                    continue;
+                }
+            };
             // One that follows another has gone with it.
             let pending = self.tx.pending_commands_of(&command.call_id)?;
             if pending.iter().all(|one| one.n != command.n) {
@@ -343,11 +372,7 @@ impl Work<'_> {
     }
 
     fn expire(&mut self, command: &StoredCommand) -> Result<(), Error> {
-        let message = format!(
-            "{} could not be sent before it lost its meaning",
-            command.command.kind().name()
-        );
-        self.settle(command, Err(Error::new(Code::Expired, "notSent", message)))
+        self.settle(command, Err(not_sent(command.command.kind().name())))
     }
 
     /// Writes a verdict, and tells it.
@@ -365,6 +390,11 @@ impl Work<'_> {
         };
         self.tell(&command.call_id, EventKind::CommandSettled(settled))
     }
+}
+
+fn not_sent(name: &str) -> Error {
+    let message = format!("{name} could not be sent before it lost its meaning");
+    Error::new(Code::Expired, "notSent", message)
 }
 
 pub(super) fn frame_of(command: StoredCommand) -> ToServer {
@@ -435,7 +465,12 @@ fn fill_in(
         }
         Command::Cancel { invitees, .. } => {
             for target in invitees {
-                target.invitation = number_of(&target.user);
+                let member = call.and_then(|call| call.member(&target.user));
+                target.invitation = if is_asked_by(pending, &target.user, member) {
+                    None
+                } else {
+                    number_of(&target.user)
+                };
             }
         }
         Command::Quit { under, .. } | Command::End { under, .. } => {
@@ -452,6 +487,48 @@ fn fill_in(
         }
         Command::Invite { .. } | Command::CallingInvite { .. } | Command::Join { .. } => {}
     }
+}
+
+/// Whether the invitation that somebody has when all that is pending is done is one that is yet to
+/// be made: its number is the server's to give.
+fn is_asked_by(pending: &[StoredCommand], user: &UserId, member: Option<&Member>) -> bool {
+    let mut is_open = member.is_some_and(|member| member.state.takes_place());
+    let mut is_asked = false;
+    for earlier in pending {
+        match &earlier.command {
+            Command::CallingInvite { invitees, .. } if !is_open && invitees.contains(user) => {
+                (is_open, is_asked) = (true, true);
+            }
+            Command::Cancel { invitees, .. }
+                if invitees.iter().any(|target| &target.user == user) =>
+            {
+                (is_open, is_asked) = (false, false);
+            }
+            Command::CallingInvite { .. }
+            | Command::Cancel { .. }
+            | Command::Invite { .. }
+            | Command::Accept { .. }
+            | Command::Reject { .. }
+            | Command::Join { .. }
+            | Command::Quit { .. }
+            | Command::End { .. } => {}
+        }
+    }
+    is_asked
+}
+
+fn asks_for_more(pending: &[StoredCommand]) -> bool {
+    let mut kinds = pending.iter().map(|earlier| earlier.command.kind());
+    kinds.any(|kind| kind == CommandKind::CallingInvite)
+}
+
+/// Whether a cancel is about nothing but what that command was to ask for.
+fn takes_back(cancelled: &[Target], earlier: &Command) -> bool {
+    let Command::CallingInvite { invitees, .. } = earlier else {
+        return false;
+    };
+    let is_asked = |target: &Target| target.invitation.is_none() && invitees.contains(&target.user);
+    !cancelled.is_empty() && cancelled.iter().all(is_asked)
 }
 
 /// Whether a cancel leaves nothing of an invite.
@@ -487,13 +564,15 @@ fn enters(kind: CommandKind) -> bool {
 }
 
 /// Whether a command means something only if an earlier one was done: all about a call that was to
-/// be made by it, and what leaves a stay that was to begin with it.
+/// be made by it, what leaves a stay that was to begin with it, and what takes back invitations that
+/// it was to make.
 fn follows(later: &Command, earlier: &StoredCommand) -> bool {
     match later {
         Command::Quit { under, .. } | Command::End { under, .. } => {
             under == &Under::Primary(earlier.op.clone())
         }
         Command::Invite { .. } => false,
+        Command::Cancel { invitees, .. } if takes_back(invitees, &earlier.command) => true,
         Command::Cancel { .. }
         | Command::Accept { .. }
         | Command::Reject { .. }
@@ -535,8 +614,7 @@ fn expiry(
                     .filter(|member| member.state.is_pending());
                 pending.map(|member| member.deadline).max()
             };
-            call.and_then(pending)
-                .unwrap_or(seconds(crate::call::limits::TIMEOUT_S_MAX))
+            call.and_then(pending).unwrap_or(seconds(TIMEOUT_S_MAX))
         }
         // Not fenced, so it must not act late.
         Command::Quit {

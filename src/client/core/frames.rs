@@ -2,10 +2,10 @@
 
 use super::commands::frame_of;
 use super::session::Phase;
-use super::{Core, Effect, defect};
+use super::{Core, defect};
 use crate::call::DeviceId;
 use crate::client::clock::{Exchange, Now};
-use crate::client::event::{ConnectionCause, ConnectionState, EventKind};
+use crate::client::event::{ConnectionCause, ConnectionState};
 use crate::error::{Code, Error};
 use crate::protocol::{ClosingReason, Cursor, Feed, Goodbye, Lane, ToDevice, Welcome};
 
@@ -19,23 +19,18 @@ impl Core {
         self.check_turn(&frame)?;
         match frame {
             ToDevice::Welcome(welcome) => self.handle_welcome(now, &welcome),
+            ToDevice::Preview(preview) => self.handle_preview(now, *preview),
             ToDevice::Refused(refused) => self.handle_refused(now, refused.error),
             ToDevice::Verdict(verdict) => self.handle_verdict(now, *verdict),
             ToDevice::Retry(retry) => self.handle_retry(now, &retry),
             ToDevice::Feed(feed) => self.handle_feed(now, feed),
             ToDevice::Pong(pong) => self.handle_pong(now, pong),
             ToDevice::TokenNotice(notice) => {
-                let event = EventKind::TokenWillExpire {
-                    seconds: notice.seconds,
-                };
-                self.effects.push_back(Effect::Event {
-                    position: None,
-                    event,
-                });
+                self.handle_token_notice(now, &notice);
                 Ok(())
             }
             ToDevice::Renewed(renewed) => {
-                self.handle_renewed(renewed.result);
+                self.handle_renewed(now, renewed.result);
                 Ok(())
             }
             ToDevice::Goodbye(goodbye) => {
@@ -61,6 +56,7 @@ impl Core {
         let online = self.session.is_online();
         let (in_turn, name) = match frame {
             ToDevice::Welcome(_) => (greeting, "welcome"),
+            ToDevice::Preview(_) => (greeting && !self.session.previewed, "preview"),
             ToDevice::Verdict(_) => (online, "verdict"),
             ToDevice::Retry(_) => (online, "retry"),
             ToDevice::Feed(_) => (online, "feed"),
@@ -78,16 +74,6 @@ impl Core {
         Err(defect(name, message))
     }
 
-    fn handle_renewed(&mut self, result: Result<(), Error>) {
-        // A refused one is forgotten: the one that the server knows may still be good.
-        let token = self.session.renewing.pop_front();
-        if result.is_ok() && token.is_some() {
-            self.settings.token.clone_from(&token);
-            self.session.shown_token = token;
-        }
-        self.effects.push_back(Effect::TokenRenewed(result));
-    }
-
     fn handle_welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), Error> {
         if welcome.welcome_token.len() > WELCOME_TOKEN_BYTES_MAX {
             // It is to fit into the next hello.
@@ -96,25 +82,23 @@ impl Core {
                 "the server gave a welcome token that is too long",
             ));
         }
-        self.clock.sample(Exchange {
-            sent_mono_ms: welcome.hello_sent_at,
+        self.sample_clock(Exchange {
+            // The hello may have been made well before; it is answered no earlier than this.
+            sent_mono_ms: self.session.up_at,
             server_received_ms: welcome.server_time,
             server_sent_ms: welcome.server_time,
             received_mono_ms: now.mono_ms,
         });
-        let offset = self.clock.wall_offset(now);
         self.session.epoch = welcome.epoch;
         self.session.limits = Some(welcome.limits);
         self.session.handshake_timeouts = 0;
         self.session.unacknowledged = 0;
+        self.session.settled_told = None;
         // From here on until the first step is on disk, nothing of it is heard.
         self.held = Some(Vec::new());
-        let (in_flight, commands) = self.write(now, |work| {
+        let (in_flight, commands) = self.write_synced(now, |work| {
             work.tx.set_welcome_token(&welcome.welcome_token)?;
             work.tx.set_heard(work.now)?;
-            if let Some(offset) = offset {
-                work.tx.set_clock_offset(offset)?;
-            }
             if !welcome.cursor_valid {
                 work.tx.doubt_started(welcome.epoch)?;
             }
@@ -128,6 +112,7 @@ impl Core {
             history_done: false,
         };
         self.session.was_connected = true;
+        self.token_was_taken();
         self.change(
             now,
             ConnectionState::Connected,
@@ -137,7 +122,7 @@ impl Core {
         for command in commands {
             self.send(frame_of(command));
         }
-        self.send_seen()?;
+        self.send_seen(now)?;
         self.say_logout();
         Ok(())
     }
@@ -145,13 +130,12 @@ impl Core {
     fn handle_refused(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let why = error.to_string();
         if [Code::TokenExpired, Code::TokenInvalid].contains(&error.code) {
-            self.want_token(now, &why);
+            self.want_token(now, error.code, &why);
             return Ok(());
         }
         if error.code == Code::Dropped {
             return self.take_new_identity(now, error);
         }
-        self.write(now, |work| work.tx.note_error(&why))?;
         self.close_link();
         if error.retryable() {
             self.wait_a_while(now, &why);
@@ -167,9 +151,9 @@ impl Core {
     pub(super) fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.cursor_due = None;
-        self.write(now, |work| {
-            for command in work.tx.pending_commands()? {
-                work.settle(&command, Err(error.clone()))?;
+        self.write_synced(now, |work| {
+            for row in work.tx.pending_commands()? {
+                work.settle_row(&row, Err(error.clone()))?;
             }
             work.tx.set_identity(&device)
         })?;
@@ -208,23 +192,30 @@ impl Core {
             // that is not worth a synced write of its own.
             self.cursor_due = cursor.map(|Cursor { seq, .. }| Cursor { epoch, seq });
         }
-        let taken = self.write(now, |work| {
+        let taken = self.write_synced(now, |work| {
+            let unknown = if live {
+                0
+            } else {
+                work.settle_unknown(feed.settled)?
+            };
             for call in &feed.calls {
                 work.take_record(call, live)?;
             }
             if open_ends || history_ends {
                 work.forget_unknown(open_ends)?;
             }
-            match cursor.filter(|_| !live) {
-                Some(Cursor { seq, .. }) => work.tx.advance(Cursor { epoch, seq }, work.now),
-                None => Ok(()),
+            if let Some(Cursor { seq, .. }) = cursor.filter(|_| !live) {
+                work.tx.advance(Cursor { epoch, seq }, work.now)?;
             }
+            Ok(unknown)
         });
-        if taken.is_err() {
+        if taken.is_err() && self.is_syncing() {
             // The cursor may not pass over what is not in the file.
             self.cursor_due = due;
         }
-        taken?;
+        for _ in 0..taken? {
+            self.session.count_settled();
+        }
         self.session.phase = Phase::Online {
             open_done: open_done || open_ends,
             history_done: history_done || history_ends,
@@ -244,7 +235,7 @@ impl Core {
                 self.go_off(now, ConnectionCause::KickedOut, &goodbye.message);
             }
             ClosingReason::TokenExpired => {
-                self.want_token(now, &goodbye.message);
+                self.want_token(now, Code::TokenExpired, &goodbye.message);
             }
             ClosingReason::Replaced | ClosingReason::ShuttingDown | ClosingReason::Violation => {
                 self.drop_link(now, &goodbye.message);

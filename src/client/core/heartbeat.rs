@@ -51,21 +51,18 @@ impl Core {
 
     pub(super) fn handle_pong(&mut self, now: Now, pong: Pong) -> Result<(), Error> {
         self.session.ping_sent = None;
-        self.clock.sample(Exchange {
+        self.sample_clock(Exchange {
             sent_mono_ms: pong.ping_sent_at,
             server_received_ms: pong.received_at,
             server_sent_ms: pong.sent_at,
             received_mono_ms: now.mono_ms,
         });
-        if now.mono_ms < self.session.heard_noted + HEARD_NOTED_EVERY_MS {
+        let noted_lately = now.mono_ms < self.session.heard_noted + HEARD_NOTED_EVERY_MS;
+        if noted_lately && !self.clock_was_corrected() {
             return Ok(());
         }
         self.session.heard_noted = now.mono_ms;
-        let offset = self.clock.wall_offset(now);
-        self.write(now, |work| {
-            work.tx.set_heard(work.now)?;
-            offset.map_or(Ok(()), |offset| work.tx.set_clock_offset(offset))
-        })
+        self.write_synced(now, |work| work.tx.set_heard(work.now))
     }
 
     pub(super) fn ping(&mut self, now: Now) {
@@ -91,26 +88,26 @@ impl Core {
             return;
         }
         // Only a courtesy to the server: the next hello says it again.
-        let known = self
-            .store
-            .transact(|tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
+        let known = self.on_file_synced(now, |tx| Ok((tx.first_unsettled()?, tx.feed()?.cursor)));
         if let Ok((first_unsettled, cursor)) = known {
             self.session.unacknowledged = 0;
             let number = first_unsettled.saturating_sub(1);
-            self.send_at(now, ToServer::Settled(Settled { number, cursor }));
+            let settled = Settled { number, cursor };
+            if self.session.settled_told != Some(settled) {
+                self.session.settled_told = Some(settled);
+                self.send_at(now, ToServer::Settled(settled));
+            }
         }
     }
 
     /// Tells the server of missed calls that were marked as seen here.
-    pub(super) fn send_seen(&mut self) -> Result<(), Error> {
+    pub(super) fn send_seen(&mut self, now: Now) -> Result<(), Error> {
         if !self.session.is_online() {
             return Ok(());
         }
         let mut after = 0;
         loop {
-            let marked = self
-                .store
-                .transact(|tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
+            let marked = self.on_file_synced(now, |tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
             let Some((last, _)) = marked.last() else {
                 return Ok(());
             };
@@ -121,7 +118,8 @@ impl Core {
     }
 
     pub(super) fn send_receipt(&mut self, receipt: Receipt) {
-        if self.session.is_online() {
+        // After a preview the hello is on its way, and whatever follows it comes after it.
+        if self.session.is_online() || self.session.previewed {
             self.send(ToServer::Receipt(receipt));
         }
     }

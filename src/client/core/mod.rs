@@ -4,7 +4,8 @@
 //! What comes in: commands of the app ([`Core::submit`] and its neighbours), what the link says
 //! ([`Core::handle_link`]), time ([`Core::handle_timeout`]); each with the time at which it
 //! happened. What goes out: effects ([`Core::poll_effect`], to be drained after every call) and
-//! when to wake it ([`Core::poll_timeout`]). Neither clock nor randomness is read in here, so that
+//! when to wake it ([`Core::poll_timeout`]); beside that it is to look now and then at what other
+//! engines on the same file did ([`Core::look`]). Neither clock nor randomness is read in here, so that
 //! a simulator runs the real thing.
 //!
 //! Always holds: an effect is there only after the transaction that it tells of is committed and
@@ -14,18 +15,28 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod lease;
+mod preview;
 mod push;
 mod records;
+mod renumber;
 mod session;
 #[cfg(test)]
 mod tests;
+mod time;
+mod tokens;
 
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use lease::{LOOK_EVERY_MS, Role};
+use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
 use session::Session;
+use time::ClockNotes;
+pub use tokens::TokenWanted;
+use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
@@ -48,10 +59,14 @@ pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
 pub struct CoreSettings {
     /// Proof of who the user is; none where the server trusts names.
     pub token: Option<String>,
+    /// Whether the app can be asked for a token.
+    pub provides_tokens: bool,
     /// The name of the build, for the server's log.
     pub build: String,
     /// How long an invite or join waits for a connection, in seconds, unless it says otherwise.
     pub wait_s: u32,
+    /// For how long `Now::mono_ms` counts from one origin: see [`super::clock::boot`].
+    pub boot: String,
 }
 
 /// What is to be done outside.
@@ -73,8 +88,20 @@ pub enum Effect {
         /// What happened.
         event: EventKind,
     },
-    /// What became of a new token.
+    /// What became of a new token of the app's.
     TokenRenewed(Result<(), Error>),
+    /// The provider is to be asked for a token; [`Core::handle_token`] is to be told what it gave.
+    TokenWanted {
+        /// Which request this is.
+        request: u64,
+        /// Why.
+        why: TokenWanted,
+    },
+    /// A request is given up; its answer counts for nothing.
+    TokenNotWanted {
+        /// Which.
+        request: u64,
+    },
     /// The logout is done, or was given up waiting for.
     LoggedOut,
 }
@@ -95,8 +122,11 @@ pub struct Core {
     store: Store,
     settings: CoreSettings,
     clock: ServerClock,
+    clock_notes: ClockNotes,
     entropy: Entropy,
     session: Session,
+    lease: Lease,
+    tokens: Tokens,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -119,31 +149,42 @@ struct Work<'a> {
     now: Millis,
     /// The life of the server that is connected, or was last.
     epoch: u64,
+    /// Whether this engine is the one that syncs.
+    syncing: bool,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
 }
 
 impl Core {
-    /// Takes over a store. Nothing happens before [`Self::start`].
-    pub fn new(mut store: Store, settings: CoreSettings, entropy: Entropy) -> Result<Self, Error> {
-        let (offset, feed) = store.transact(|tx| Ok((tx.clock_offset()?, tx.feed()?)))?;
-        let mut core = Self {
+    /// Takes over a store. Nothing happens before [`Self::start`], but the time runs: from here on
+    /// by the steady clock alone.
+    pub fn new(
+        now: Now,
+        mut store: Store,
+        settings: CoreSettings,
+        mut entropy: Entropy,
+    ) -> Result<Self, Error> {
+        let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
+        let ((clock, clock_notes), feed) = store.transact(begin)?;
+        let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
+        Ok(Self {
+            tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
-            clock: ServerClock::new(offset.unwrap_or(0)),
+            clock,
+            clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
-            due: Due::default(),
+            lease,
+            due,
             effects: VecDeque::new(),
             held: None,
             file_held_until: None,
             taken: Vec::new(),
             changed: false,
             cursor_due: None,
-        };
-        core.due = core.store.transact(Due::read)?;
-        Ok(core)
+        })
     }
 
     /// The user.
@@ -184,8 +225,10 @@ impl Core {
             let at = now.mono_ms.saturating_add(wait);
             at.max(self.file_held_until.unwrap_or(at))
         };
-        let file = self.due.ring.into_iter().chain(self.due.expiry).map(until);
+        let file = self.due.ring.into_iter().chain(self.due.expiry);
+        let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
+            .chain(self.next_token_timeout())
             .min()
     }
 
@@ -193,27 +236,28 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) -> Result<(), Error> {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
+        self.token_timeout(now);
         self.session_timeout(now).and(file)
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
-        if self
+        let held = self
             .file_held_until
-            .is_some_and(|until| now.mono_ms < until)
-        {
+            .is_some_and(|until| now.mono_ms < until);
+        if held || !self.is_syncing() {
             return Ok(());
         }
         let server_now = self.server_now(now);
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= server_now);
         let done = if is_due(self.due.expiry) {
-            self.write(now, |work| work.expire_commands())
+            self.write_synced(now, |work| work.expire_commands())
         } else if is_due(self.due.ring) {
-            self.write(now, |work| work.rings_run_out())
+            self.write_synced(now, |work| work.rings_run_out())
         } else {
             return Ok(());
         };
         self.file_held_until = done.is_err().then_some(now.mono_ms + FILE_RETRY_MS);
-        done
+        self.unless_fenced(done)
     }
 
     /// A waiting caller has the verdict at that position: no notification is owed for it.
@@ -234,18 +278,24 @@ impl Core {
             Ok((before, work.tx.missed_count()?))
         })?;
         self.changed |= missed != before;
-        self.send_seen()?;
+        self.send_seen(now)?;
         Ok(missed)
     }
 
     /// Writes what is only in memory.
     pub fn flush(&mut self, now: Now) -> Result<(), Error> {
-        if self.taken.is_empty() && self.cursor_due.is_none() {
+        let pressing = self.clock_notes.step(&self.clock, now).is_pressing();
+        if self.taken.is_empty() && self.cursor_due.is_none() && !pressing {
             return Ok(());
         }
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
         self.write_quietly(now, |work| {
-            write_along(work.tx, &taken, cursor_due, work.now)
+            write_along(
+                work.tx,
+                &taken,
+                cursor_due.filter(|_| work.syncing),
+                work.now,
+            )
         })
     }
 
@@ -266,7 +316,16 @@ impl Core {
         Ok(value)
     }
 
-    /// The same, of what does not count as a change: an app that reads on every change must not
+    /// The same, of what only the engine that syncs may write.
+    fn write_synced<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.write(now, |one| must_sync(one.syncing).and_then(|()| work(one)))
+    }
+
+    /// The same as [`Self::write`], of what does not count as a change: an app that reads on every change must not
     /// bring about the next one by reading.
     fn write_quietly<T>(
         &mut self,
@@ -282,31 +341,45 @@ impl Core {
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
     ) -> Result<(T, bool), Error> {
+        self.take_in(now)?;
         let server_now = self.clock.estimate(now);
         let epoch = self.session.epoch();
-        let (taken, cursor_due) = (&self.taken, self.cursor_due);
-        let (value, due, told, receipts, written) = self.store.transact(|tx| {
+        let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
+        let step = self.clock_notes.step(&self.clock, now);
+        let (value, due, told, receipts, written, noted) = self.on_file(now, |tx, syncing| {
             let mut one = Work {
                 tx,
                 now: server_now,
                 epoch,
+                syncing,
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
+            if syncing {
+                step.correct(&one)?;
+            }
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
             let written = tx.has_written();
-            if written {
-                write_along(tx, taken, cursor_due, server_now)?;
+            // Only the engine that syncs knows the server's clock from the server.
+            let noted = syncing && (written || step.is_pressing());
+            if written || noted {
+                write_along(tx, &taken, cursor_due.filter(|_| syncing), server_now)?;
             }
-            Ok((value, Due::read(tx)?, told, receipts, written))
+            if noted {
+                step.keep(tx)?;
+            }
+            Ok((value, Due::read(tx)?, told, receipts, written, noted))
         })?;
-        if written {
+        if written || noted {
             self.taken.clear();
             self.cursor_due = None;
         }
+        if noted {
+            self.clock_notes.done(step);
+        }
         self.due = due;
-        self.tell(told);
+        self.tell_own(told);
         for receipt in receipts {
             self.send_receipt(receipt);
         }

@@ -9,7 +9,7 @@ use super::{Core, Work};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Member, Millis, Mode, Own, UserId, UserState,
 };
-use crate::client::clock::{Now, ServerClock};
+use crate::client::clock::Now;
 use crate::client::event::EventKind;
 use crate::error::Error;
 
@@ -116,9 +116,8 @@ impl Core {
     /// Before the first sample of its clock, the server's time is no earlier than that of a push:
     /// with a wall clock that is behind, a ring would go on past its deadline.
     fn learn_time(&mut self, now: Now, sent_at: Millis) {
-        if self.clock.rtt_ms().is_none() && self.clock.estimate(now) < sent_at {
-            self.clock = ServerClock::new(sent_at.saturating_sub(now.wall_ms));
-        }
+        let by = self.clock.pass(sent_at, now);
+        self.correct_clock(by);
     }
 }
 
@@ -210,14 +209,15 @@ fn partial_record(id: &CallId, payload: &Payload, user: &UserId) -> Result<Call,
 }
 
 /// A call that is known and goes on, with a later invitation of this user; `None` when there is
-/// none in it.
+/// none in it. An earlier one that is still pending here is over: nobody is asked twice at a time.
 fn asked_again(call: &Call, payload: &Payload, user: &UserId) -> Result<Option<Call>, Error> {
     let inviter = UserId::parse("payload.inviter", &payload.inviter)?;
     let mut call = call.clone();
     let is_started = call.is_started();
     let me = call
         .member_mut(user)
-        .filter(|me| is_started && payload.invitation > me.invitation && !me.state.takes_place());
+        .filter(|me| is_started && payload.invitation > me.invitation)
+        .filter(|me| me.state != UserState::Accepted);
     let Some(me) = me else {
         return Ok(None);
     };

@@ -3,13 +3,16 @@
 
 use super::Work;
 use crate::call::{
-    Call, CallEvent, CallId, CallState, CommandKind, EndKind, Ending, Heard, Member, Shown, Viewer,
-    hear,
+    Call, CallEvent, CallId, CallState, CommandKind, DeviceId, EndKind, Ending, Heard, Member,
+    Shown, UserId, UserState, Viewer, hear,
 };
 use crate::client::event::EventKind;
 use crate::client::store::StoredCall;
 use crate::error::Error;
 use crate::protocol::{OPEN_CALLS_MAX, Receipt};
+
+/// What closed a ring, in the word of the database, where no event did.
+const VERDICT: &str = "verdict";
 
 impl Work<'_> {
     /// Takes a record if it is newer than what the file holds, so that neither order nor
@@ -162,6 +165,12 @@ impl Work<'_> {
         let after = &heard.shown;
         let how = closed_how(&heard.events);
         if before.ringing && !(after.ringing && after.rung == before.rung) {
+            // Whatever else the device hears: if it answered itself, that was the end of the ring.
+            let how = if answered_with(call, self.tx.user(), self.tx.device(), before.rung) {
+                VERDICT
+            } else {
+                how
+            };
             self.tx.close_ring(&call.id, before.rung, self.now, how)?;
         }
         if after.rung > before.rung {
@@ -258,6 +267,16 @@ fn is_known_as(known: Option<&Member>, member: &Member) -> bool {
     })
 }
 
+/// Whether that invitation was answered with that device, or the user is in the call on it.
+fn answered_with(call: &Call, user: &UserId, device: &DeviceId, invitation: u32) -> bool {
+    let Some(me) = call.member(user) else {
+        return false;
+    };
+    let closing = me.closing(invitation);
+    let is_in_here = me.state == UserState::Accepted && me.primary_device() == Some(device);
+    is_in_here || closing.is_some_and(|closing| closing.device.as_ref() == Some(device))
+}
+
 /// What closed a ring, in the word of the database: the event that did, or else the own verdict.
 fn closed_how(events: &[CallEvent]) -> &'static str {
     let closing = events.iter().find_map(|event| match event {
@@ -270,5 +289,5 @@ fn closed_how(events: &[CallEvent]) -> &'static str {
         | CallEvent::UserStateChanged { .. }
         | CallEvent::PrimaryDeviceChanged { .. } => None,
     });
-    closing.unwrap_or("verdict")
+    closing.unwrap_or(VERDICT)
 }

@@ -1,16 +1,15 @@
 //! The connection: made, kept, and made again when it breaks.
 
-use std::collections::VecDeque;
-
 use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
+use super::tokens::Renewals;
 use super::{Core, Effect};
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::protocol::{
-    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Renew,
+    COMMANDS_IN_FLIGHT_MAX, Capabilities, Hello, Limits, OPEN_CALLS_MAX, Settled,
     TO_SERVER_BYTES_MAX, ToServer, VERSION_MAX, VERSION_MIN, codec::encoded_len,
 };
 
@@ -36,9 +35,9 @@ pub(super) enum Phase {
     Off,
     /// The next attempt begins at that time.
     Waiting { until: i64 },
-    /// The link is connecting.
+    /// The link is connecting; the hello waits there, or is on its way already.
     Connecting,
-    /// The hello is sent.
+    /// There is a connection, and the hello is on it.
     Greeting { until: i64 },
     /// Welcomed. `open_done`: all that rings or is open has come; `history_done`: all else, too.
     Online { open_done: bool, history_done: bool },
@@ -63,6 +62,12 @@ pub struct LinkStatus {
 pub(super) struct Session {
     pub(super) phase: Phase,
     attempt: u64,
+    /// Whether the link has this attempt's hello, and when it was made.
+    hello_made_at: Option<i64>,
+    /// When the connection was there.
+    pub(super) up_at: i64,
+    /// Whether the server has said what is open, and is still to take note of the hello.
+    pub(super) previewed: bool,
     pub(super) epoch: u64,
     network: bool,
     pub(super) failures: u32,
@@ -75,6 +80,8 @@ pub(super) struct Session {
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
     pub(super) unacknowledged: u32,
+    /// What this connection was told last of what is on disk.
+    pub(super) settled_told: Option<Settled>,
     /// The line is stopped: from that number on, not before that time.
     pub(super) line_held: Option<(u64, i64)>,
     pub(super) last_sent: i64,
@@ -84,8 +91,8 @@ pub(super) struct Session {
     login_follows: bool,
     pub(super) logged_out: bool,
     pub(super) heard_noted: i64,
-    /// New tokens that the server has yet to take, in the order in which they were shown to it.
-    pub(super) renewing: VecDeque<String>,
+    /// New tokens that the server has yet to take.
+    pub(super) renewing: Renewals,
     /// The token that this connection, or the last, was asked for with.
     pub(super) shown_token: Option<String>,
 }
@@ -95,6 +102,9 @@ impl Session {
         Self {
             phase: Phase::Off,
             attempt: 0,
+            hello_made_at: None,
+            up_at: 0,
+            previewed: false,
             epoch,
             network: true,
             failures: 0,
@@ -107,13 +117,14 @@ impl Session {
             limits: None,
             in_flight: 0,
             unacknowledged: 0,
+            settled_told: None,
             line_held: None,
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
             login_follows: false,
             logged_out: false,
-            renewing: VecDeque::new(),
+            renewing: Renewals::new(),
             heard_noted: 0,
             shown_token: None,
         }
@@ -140,6 +151,15 @@ impl Session {
                 false
             }
         }
+    }
+
+    pub(super) fn has_network(&self) -> bool {
+        self.network
+    }
+
+    /// Whether it is for want of a token that there is no connection.
+    pub(super) fn wants_token(&self) -> bool {
+        self.cause == ConnectionCause::TokenExpired || self.state == ConnectionState::Connecting
     }
 
     pub(super) fn room_in_flight(&self) -> usize {
@@ -198,19 +218,21 @@ impl Core {
         }
     }
 
-    /// Begins to connect, and to keep connected.
+    /// Begins to connect, and to keep connected; as soon as no other engine on the file does.
     pub fn start(&mut self, now: Now) {
         self.session.login_follows = self.is_logging_out();
         if self.session.phase == Phase::Off {
-            self.session.was_connected = false;
             self.session.logged_out = false;
-            self.change(
-                now,
-                ConnectionState::Connecting,
-                ConnectionCause::ActiveLogin,
-                "",
-            );
-            self.connect();
+            self.begin_to_sync(now);
+        }
+    }
+
+    pub(super) fn log_in(&mut self, now: Now) {
+        self.session.was_connected = false;
+        let (state, cause) = (ConnectionState::Connecting, ConnectionCause::ActiveLogin);
+        self.change(now, state, cause, "");
+        if !self.token_comes_first(now) {
+            self.connect(now);
         }
     }
 
@@ -222,9 +244,10 @@ impl Core {
             .push_back(Effect::Link(LinkCommand::SetNetwork(online)));
         if online {
             self.session.failures = 0;
+            self.hasten_token(now);
             // Said once more, it is no reason to give up what there is.
             if let Phase::Waiting { .. } = self.session.phase {
-                self.connect();
+                self.connect(now);
             }
         } else if self.session.phase != Phase::Off {
             // What is still in the pipe is not listened to.
@@ -244,6 +267,8 @@ impl Core {
     /// The device moved to another network: nothing that was known of the old one holds.
     pub fn network_changed(&mut self, now: Now) {
         self.session.failures = 0;
+        self.session.handshake_timeouts = 0;
+        self.hasten_token(now);
         match self.session.phase {
             Phase::Online { .. } => {
                 self.effects
@@ -254,23 +279,8 @@ impl Core {
                 self.effects
                     .push_back(Effect::Link(LinkCommand::NetworkChanged));
             }
-            Phase::Waiting { .. } if self.session.network => self.connect(),
+            Phase::Waiting { .. } if self.session.network => self.connect(now),
             Phase::Off | Phase::Waiting { .. } => {}
-        }
-    }
-
-    /// A new token: for this connection, or for the next attempt, which is made at once if the
-    /// last one failed for want of it.
-    pub fn renew_token(&mut self, now: Now, token: String) {
-        if self.session.is_online() {
-            self.session.renewing.push_back(token.clone());
-            self.send(ToServer::Renew(Renew { token }));
-            return;
-        }
-        self.settings.token = Some(token);
-        self.effects.push_back(Effect::TokenRenewed(Ok(())));
-        if self.session.phase == Phase::Off && self.session.cause == ConnectionCause::TokenExpired {
-            self.start(now);
         }
     }
 
@@ -283,7 +293,7 @@ impl Core {
         }
         self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
         if let Phase::Waiting { .. } = self.session.phase {
-            self.connect();
+            self.connect(now);
         }
         self.say_logout();
     }
@@ -321,19 +331,9 @@ impl Core {
         self.session.logged_out = true;
     }
 
-    /// The server does not take the token; one that came meanwhile is shown at once.
-    pub(super) fn want_token(&mut self, now: Now, why: &str) {
-        self.session.error = Some(why.to_owned());
-        if self.settings.token == self.session.shown_token {
-            self.go_off(now, ConnectionCause::TokenExpired, why);
-        } else {
-            self.close_link();
-            self.wait(now, now.mono_ms, ConnectionCause::LoginInterrupted, why);
-        }
-    }
-
     /// Ends the connection in good order, without a logout: the app goes away.
     pub fn close(&mut self, now: Now) {
+        self.forget_token_wanted();
         if self.session.phase != Phase::Off {
             self.acknowledge_now(now);
             self.go_off(now, ConnectionCause::Success, "");
@@ -345,7 +345,7 @@ impl Core {
         let current = self.session.attempt;
         match event {
             LinkEvent::Up { attempt, .. } if attempt == current => {
-                let done = self.greet(now);
+                let done = self.link_up(now);
                 self.or_drop_link(now, done)
             }
             LinkEvent::Frame { attempt, frame } if attempt == current => {
@@ -362,10 +362,12 @@ impl Core {
 
     /// What could not be written is not acknowledged, and comes again with another connection.
     fn or_drop_link(&mut self, now: Now, done: Result<(), Error>) -> Result<(), Error> {
-        if let Err(error) = &done {
+        if let Err(error) = &done
+            && self.is_syncing()
+        {
             self.drop_link(now, &error.to_string());
         }
-        done
+        self.unless_fenced(done)
     }
 
     pub(super) fn session_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -374,7 +376,7 @@ impl Core {
             self.logged_out(now);
         }
         match self.session.phase {
-            Phase::Waiting { until } if until <= time && self.session.network => self.connect(),
+            Phase::Waiting { until } if until <= time && self.session.network => self.connect(now),
             Phase::Greeting { until } if until <= time => {
                 self.drop_link(now, "the server did not answer the hello in time");
             }
@@ -392,16 +394,42 @@ impl Core {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, now: Now) {
+        if !self.is_syncing() {
+            return;
+        }
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
+        self.session.hello_made_at = None;
+        self.session.previewed = false;
         let attempt = self.session.attempt;
         self.effects
             .push_back(Effect::Link(LinkCommand::Connect { attempt }));
+        // At once, so that it can go with the first packet. A file that cannot be read now is read
+        // when the connection is there, and then it is an error.
+        let _ = self.say_hello(now);
     }
 
-    fn greet(&mut self, now: Now) -> Result<(), Error> {
-        let hello = self.store.transact(|tx| {
+    fn link_up(&mut self, now: Now) -> Result<(), Error> {
+        self.session.up_at = now.mono_ms;
+        self.session.last_sent = now.mono_ms;
+        self.session.phase = Phase::Greeting {
+            until: now.mono_ms + HELLO_TIMEOUT_MS,
+        };
+        if self.session.hello_made_at.is_none() {
+            return self.say_hello(now);
+        }
+        // The hello is on its way; whether this engine is still the one to say more, the file knows.
+        self.on_file_synced(now, |_| Ok(()))
+    }
+
+    /// When the hello of this attempt was made.
+    pub(super) fn hello_made_at(&self) -> i64 {
+        self.session.hello_made_at.unwrap_or(self.session.up_at)
+    }
+
+    fn say_hello(&mut self, now: Now) -> Result<(), Error> {
+        let hello = self.on_file_synced(now, |tx| {
             Ok(Hello {
                 version_min: VERSION_MIN,
                 version_max: VERSION_MAX,
@@ -429,9 +457,7 @@ impl Core {
             && hello.open_calls.pop().is_some()
         {}
         self.session.shown_token.clone_from(&hello.token);
-        self.session.phase = Phase::Greeting {
-            until: now.mono_ms + HELLO_TIMEOUT_MS,
-        };
+        self.session.hello_made_at = Some(now.mono_ms);
         self.send_at(now, ToServer::Hello(Box::new(hello)));
         Ok(())
     }
@@ -442,11 +468,18 @@ impl Core {
             return;
         }
         let mut message = why.message.clone();
-        if why.kind == DownKind::HandshakeTimeout {
-            self.session.handshake_timeouts += 1;
-            if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
-                message.push_str("; UDP seems to be blocked on this network");
+        match why.kind {
+            DownKind::HandshakeTimeout => {
+                self.session.handshake_timeouts += 1;
+                if self.session.handshake_timeouts >= HANDSHAKE_TIMEOUTS_TELLING {
+                    message.push_str("; UDP seems to be blocked on this network");
+                }
             }
+            // There was an answer, so UDP comes through.
+            DownKind::Refused | DownKind::Certificate | DownKind::Protocol | DownKind::Closed => {
+                self.session.handshake_timeouts = 0;
+            }
+            DownKind::Lost | DownKind::Local | DownKind::Address | DownKind::Overflow => {}
         }
         self.wait_a_while(now, &message);
     }
@@ -476,9 +509,17 @@ impl Core {
     }
 
     pub(super) fn wait(&mut self, now: Now, until: i64, cause: ConnectionCause, why: &str) {
+        if !self.is_syncing() {
+            return;
+        }
         self.leave_online();
         self.session.phase = Phase::Waiting { until };
         self.session.error = Some(why.to_owned());
+        self.note_why(now, why);
+        if !self.is_syncing() {
+            // Another engine was found to sync.
+            return;
+        }
         let state = if self.session.was_connected {
             ConnectionState::Reconnecting
         } else {
@@ -487,10 +528,24 @@ impl Core {
         self.change(now, state, cause, why);
     }
 
+    /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
+    /// take it costs nothing.
+    fn note_why(&mut self, now: Now, why: &str) {
+        if let Err(error) = self.write_synced(now, |work| work.tx.note_error(why)) {
+            tracing::debug!(%error, "why commands wait could not be noted");
+        }
+    }
+
     pub(super) fn go_off(&mut self, now: Now, cause: ConnectionCause, why: &str) {
         self.close_link();
         self.leave_online();
+        if cause != ConnectionCause::TokenExpired {
+            self.forget_token_wanted();
+        }
         self.session.phase = Phase::Off;
+        if !why.is_empty() {
+            self.note_why(now, why);
+        }
         self.change(now, ConnectionState::Disconnected, cause, why);
         // Whatever ended the connection, nothing is left to log out of.
         if self.session.logout_until.take().is_some() {
@@ -508,16 +563,11 @@ impl Core {
 
     /// What holds only while online ends. What was held back is on disk, so it may be heard.
     fn leave_online(&mut self) {
+        self.session.previewed = false;
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();
-        if let Some(token) = self.session.renewing.pop_back() {
-            self.session.renewing.clear();
-            self.settings.token = Some(token);
-            let message = "the connection was lost before the server took the token; it is shown again at the next";
-            let lost = Error::new(Code::ConnectionLost, "renew", message);
-            self.effects.push_back(Effect::TokenRenewed(Err(lost)));
-        }
+        self.lose_renewals();
     }
 
     pub(super) fn change(
@@ -548,8 +598,11 @@ impl Core {
         self.send(frame);
     }
 
+    /// An engine that waits for its turn has nobody to speak to.
     pub(super) fn send(&mut self, frame: ToServer) {
-        self.effects
-            .push_back(send_effect(self.session.attempt, frame));
+        if self.is_syncing() {
+            self.effects
+                .push_back(send_effect(self.session.attempt, frame));
+        }
     }
 }

@@ -59,6 +59,72 @@ pub struct StoredCommand {
     pub last_error: Option<String>,
 }
 
+/// A command that only a newer build can read, which has the app since been gone back from.
+#[derive(Clone, Debug)]
+pub struct ForeignCommand {
+    /// The order in which commands were given.
+    pub n: i64,
+    /// Its identity.
+    pub op: Op,
+    /// The call it is about.
+    pub call_id: CallId,
+    /// What is asked, in a word that may be unknown.
+    pub name: String,
+    /// Its number on the wire; `None` when it was never sent.
+    pub number: Option<u64>,
+    /// When it was given.
+    pub queued_at: Millis,
+    /// After that it can mean nothing any more; 0 is never.
+    pub expires_at: Millis,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why it cannot be read.
+    pub why: String,
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub enum OutboxRow {
+    /// One that this build can send.
+    Known(Box<StoredCommand>),
+    /// One that only a newer build can.
+    Foreign(ForeignCommand),
+}
+
+impl OutboxRow {
+    /// What it is if this build can read it.
+    pub fn known(self) -> Option<StoredCommand> {
+        match self {
+            Self::Known(command) => Some(*command),
+            Self::Foreign(_) => None,
+        }
+    }
+
+    /// Its identity.
+    pub fn op(&self) -> &Op {
+        match self {
+            Self::Known(command) => &command.op,
+            Self::Foreign(command) => &command.op,
+        }
+    }
+
+    /// Its number on the wire; `None` when it was never sent.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Known(command) => command.number,
+            Self::Foreign(command) => command.number,
+        }
+    }
+
+    /// Whether only a newer build can read it.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Known(_) => false,
+            Self::Foreign(_) => true,
+        }
+    }
+}
+
 /// How a command ended, in the words of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -124,8 +190,8 @@ impl Tx<'_> {
     }
 
     /// Commands without a verdict, oldest first.
-    pub fn pending_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands(PENDING, "TRUE ORDER BY n", [])
+    pub fn pending_commands(&self) -> Result<Vec<OutboxRow>, Error> {
+        self.rows(PENDING, "TRUE ORDER BY n", [])
     }
 
     /// How many commands have no verdict.
@@ -138,25 +204,37 @@ impl Tx<'_> {
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// Commands about a call without a verdict, oldest first.
+    /// Commands about a call without a verdict that this build can read, oldest first.
     pub fn pending_commands_of(&self, call: &CallId) -> Result<Vec<StoredCommand>, Error> {
-        self.commands("commands", "call_id = ? ORDER BY n", [call.as_str()])
+        let rows = self.rows("commands", "call_id = ? ORDER BY n", [call.as_str()])?;
+        Ok(rows.into_iter().filter_map(OutboxRow::known).collect())
     }
 
     /// Commands that were sent and have no verdict, in the order of their numbers.
-    pub fn unsettled_commands(&self) -> Result<Vec<StoredCommand>, Error> {
-        self.commands(PENDING, "number IS NOT NULL ORDER BY number", [])
+    pub fn unsettled_commands(&self) -> Result<Vec<OutboxRow>, Error> {
+        self.rows(PENDING, "number IS NOT NULL ORDER BY number", [])
     }
 
-    /// Commands that were never sent, in the order in which they were given.
+    /// Commands that were never sent and that this build can read, in the order in which they were
+    /// given. Others stand in nobody's way.
     pub fn unsent_commands(&self, limit: usize) -> Result<Vec<StoredCommand>, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.commands(PENDING, "number IS NULL ORDER BY n LIMIT ?", [limit])
+        self.run((|| {
+            let sql = select(PENDING, "number IS NULL ORDER BY n");
+            let mut statement = self.sql.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut commands = Vec::new();
+            while commands.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                commands.extend(read_command(row)?.known());
+            }
+            Ok(commands)
+        })())
     }
 
     /// Commands that were never sent and can mean nothing any more.
-    pub fn expired_commands(&self, now: Millis) -> Result<Vec<StoredCommand>, Error> {
-        self.commands(
+    pub fn expired_commands(&self, now: Millis) -> Result<Vec<OutboxRow>, Error> {
+        self.rows(
             PENDING,
             "number IS NULL AND expires_at_ms BETWEEN 1 AND ? ORDER BY n",
             [now],
@@ -176,8 +254,8 @@ impl Tx<'_> {
     }
 
     /// The command of that number, if it has no verdict.
-    pub fn command_of_number(&self, number: u64) -> Result<Option<StoredCommand>, Error> {
-        let found = self.commands("commands", "number = ?", [number.cast_signed()])?;
+    pub fn command_of_number(&self, number: u64) -> Result<Option<OutboxRow>, Error> {
+        let found = self.rows("commands", "number = ?", [number.cast_signed()])?;
         Ok(found.into_iter().next())
     }
 
@@ -207,10 +285,20 @@ impl Tx<'_> {
         let number = self.next_number()?;
         self.set_next_number(number + 1)?;
         self.cached(
-            "UPDATE commands SET number = ?, attempts = 1 WHERE n = ?",
+            "UPDATE commands SET number = ?, attempts = attempts + 1 WHERE n = ?",
             params![number.cast_signed(), n],
         )?;
         Ok(number)
+    }
+
+    /// Takes back the numbers from one on, of commands without a verdict. They count as never sent.
+    pub fn take_back_numbers(&self, from: u64) -> Result<(), Error> {
+        self.set_next_number(from)?;
+        self.cached(
+            "UPDATE commands SET number = NULL WHERE number >= ? AND verdict IS NULL",
+            [from.cast_signed()],
+        )
+        .map(drop)
     }
 
     /// Notes that the command was sent once more.
@@ -222,11 +310,11 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// Notes why commands without a verdict got no further.
+    /// Notes why commands without a verdict got no further. The same once more is no change.
     pub fn note_error(&self, error: &str) -> Result<(), Error> {
         let error: String = error.chars().take(LAST_ERROR_CHARS_MAX).collect();
         self.cached(
-            "UPDATE commands SET last_error = ? WHERE verdict IS NULL",
+            "UPDATE commands SET last_error = ?1 WHERE verdict IS NULL AND last_error IS NOT ?1",
             [error],
         )
         .map(drop)
@@ -251,46 +339,59 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    fn commands(
+    fn rows(
         &self,
         table: &str,
         condition: &str,
         params: impl rusqlite::Params,
-    ) -> Result<Vec<StoredCommand>, Error> {
-        let sql =
-            format!("SELECT {COMMAND_COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}");
-        let rows: Vec<Result<StoredCommand, Error>> = self.run(
+    ) -> Result<Vec<OutboxRow>, Error> {
+        self.run(
             self.sql
-                .prepare_cached(&sql)
+                .prepare_cached(&select(table, condition))
                 .and_then(|mut statement| statement.query_map(params, read_command)?.collect()),
-        )?;
-        rows.into_iter().collect()
+        )
     }
 }
 
-/// A row of `commands`; the inner error is for arguments that cannot be read.
-pub(super) fn read_command(row: &Row<'_>) -> rusqlite::Result<Result<StoredCommand, Error>> {
-    let op: String = row.get(1)?;
+fn select(table: &str, condition: &str) -> String {
+    format!("SELECT {COMMAND_COLUMNS} FROM {table} WHERE verdict IS NULL AND {condition}")
+}
+
+/// A row of `commands`.
+pub(super) fn read_command(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    let n = row.get(0)?;
+    let op = Op::trusted(row.get::<_, String>(1)?);
+    let call_id = text(row, 2, CallId::trusted)?;
     let name: String = row.get(3)?;
     let arguments: String = row.get(4)?;
-    let command = match arguments_from_json(&name, &arguments) {
-        Ok(command) => command,
-        Err(why) => {
-            let message = format!("command {op} cannot be read: {why}");
-            return Ok(Err(Error::new(Code::Corrupt, "commands", message)));
-        }
-    };
-    Ok(Ok(StoredCommand {
-        n: row.get(0)?,
-        op: Op::trusted(op),
-        call_id: text(row, 2, CallId::trusted)?,
-        command,
-        queued_at: row.get(5)?,
-        expires_at: row.get(6)?,
-        number: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
-        attempts: row.get(8)?,
-        last_error: row.get(9)?,
-    }))
+    let queued_at = row.get(5)?;
+    let expires_at = row.get(6)?;
+    let number = row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned);
+    let attempts = row.get(8)?;
+    Ok(match arguments_from_json(&name, &arguments) {
+        Ok(command) => OutboxRow::Known(Box::new(StoredCommand {
+            n,
+            op,
+            call_id,
+            command,
+            queued_at,
+            expires_at,
+            number,
+            attempts,
+            last_error: row.get(9)?,
+        })),
+        Err(why) => OutboxRow::Foreign(ForeignCommand {
+            n,
+            op,
+            call_id,
+            name,
+            number,
+            queued_at,
+            expires_at,
+            attempts,
+            why,
+        }),
+    })
 }
 
 /// The variant's name in the serialized form of a command.

@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 
-use super::Tx;
-use crate::call::{CallId, Millis};
+use super::{ForeignCommand, Tx};
+use crate::call::{CallId, Millis, Outcome};
 use crate::client::event::EventKind;
 use crate::client::json;
 use crate::error::Error;
@@ -24,6 +24,21 @@ impl Tx<'_> {
         Ok(self.sql.last_insert_rowid().cast_unsigned())
     }
 
+    /// Appends the verdict of a command that only a newer build can read, for that one to tell.
+    pub fn append_foreign_settled(
+        &self,
+        at: Millis,
+        command: &ForeignCommand,
+        result: &Result<Outcome, Error>,
+    ) -> Result<(), Error> {
+        let params = json::settled_params(&command.op, &command.call_id, &command.name, result);
+        self.cached(
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, 'commandSettled', ?)",
+            params![at, command.call_id.as_str(), params.to_string()],
+        )
+        .map(drop)
+    }
+
     /// Takes back the commandSettled of a command whose waiting caller has the verdict.
     pub fn remove_settled(&self, position: u64) -> Result<(), Error> {
         self.cached(
@@ -33,11 +48,13 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// Notes how far a reader has come. Never goes back.
+    /// Notes how far a reader has come. Never goes back; what is known writes nothing, so that two
+    /// apps that acknowledge what they hear do not wake each other for ever.
     pub fn acknowledge(&self, reader: &str, position: u64) -> Result<(), Error> {
         self.cached(
             "INSERT INTO journal_readers (reader, position) VALUES (?1, ?2)
-             ON CONFLICT (reader) DO UPDATE SET position = max(position, excluded.position)",
+             ON CONFLICT (reader) DO UPDATE SET position = excluded.position
+              WHERE position < excluded.position",
             params![reader, position.cast_signed()],
         )
         .map(drop)

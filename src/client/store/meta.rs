@@ -11,7 +11,6 @@ const USER_ID: &str = "user_id";
 const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
-const CLOCK_OFFSET: &str = "clock_offset_ms";
 
 /// The largest number of a command that a file is believed; none comes near it by counting.
 const NUMBER_MAX: u64 = 1 << 53;
@@ -51,6 +50,11 @@ impl Tx<'_> {
         }
     }
 
+    /// The device that the file is by now: another engine may have given it a new identity.
+    pub fn stored_device(&self) -> Result<Option<DeviceId>, Error> {
+        Ok(self.meta(DEVICE_ID)?.map(DeviceId::trusted))
+    }
+
     /// Gives the file a new identity: nothing that the server knew of the old one holds.
     pub fn set_identity(&self, device: &DeviceId) -> Result<(), Error> {
         self.set_meta(DEVICE_ID, device.as_str())?;
@@ -59,7 +63,12 @@ impl Tx<'_> {
             self.sql
                 .execute("DELETE FROM meta WHERE key = ?", [WELCOME_TOKEN]),
         )?;
-        self.run(self.sql.execute("UPDATE commands SET number = NULL", []))?;
+        // Numbers count from one again. What was sent under the old name stays marked as sent.
+        self.run(self.sql.execute(
+            "UPDATE commands SET number = CASE WHEN verdict IS NULL THEN NULL ELSE -n END
+              WHERE number IS NOT NULL",
+            [],
+        ))?;
         self.set_cursor(Cursor::default())
     }
 
@@ -93,16 +102,6 @@ impl Tx<'_> {
 
     pub(super) fn set_next_number(&self, number: u64) -> Result<(), Error> {
         self.set_meta(NEXT_NUMBER, &number.to_string())
-    }
-
-    /// The server's clock minus this device's wall clock, as last known.
-    pub fn clock_offset(&self) -> Result<Option<Millis>, Error> {
-        Ok(self.meta(CLOCK_OFFSET)?.and_then(|text| text.parse().ok()))
-    }
-
-    /// Keeps the offset of the clock.
-    pub fn set_clock_offset(&self, offset: Millis) -> Result<(), Error> {
-        self.set_meta(CLOCK_OFFSET, &offset.to_string())
     }
 
     /// How far the file is with the server.
@@ -143,7 +142,7 @@ impl Tx<'_> {
             .map(drop)
     }
 
-    fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+    pub(super) fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         self.run(
             self.sql
                 .prepare_cached("SELECT value FROM meta WHERE key = ?")
@@ -151,7 +150,7 @@ impl Tx<'_> {
         )
     }
 
-    fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+    pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
         self.cached(
             "INSERT INTO meta (key, value) VALUES (?1, ?2)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value",

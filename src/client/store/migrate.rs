@@ -12,7 +12,10 @@ use super::error::failure;
 use crate::error::{Code, Error};
 
 /// One file a step: the first makes version 1 of nothing.
-const STEPS: &[&str] = &[include_str!("../../../schema/client/0001_initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../../schema/client/0001_initial.sql"),
+    include_str!("../../../schema/client/0002_lease.sql"),
+];
 
 /// The version of the schema that this build writes.
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
@@ -84,6 +87,11 @@ fn version(connection: &Connection, path: &Path) -> Result<u32, Error> {
 
 fn apply(connection: &mut Connection, step: &str, to: u32) -> rusqlite::Result<()> {
     let sql = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: u32 = sql.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version >= to {
+        // Another engine, opened at the same moment, was faster.
+        return Ok(());
+    }
     sql.execute_batch(step)?;
     sql.pragma_update(None, "user_version", to)?;
     sql.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,20 +1,24 @@
-//! The local database: one file a user, one writer, read-only readers beside it.
+//! The local database: one file a user, one writer an engine, read-only readers beside it.
 //!
 //! Everything is written in IMMEDIATE transactions ([`Store::transact`]) and nothing that was read
 //! or written in one is told to anybody before it has been committed and synced. The schema, with
 //! what each column means, is in `schema/client/`.
 
 mod calls;
+mod clock;
 mod commands;
 mod error;
 mod files;
 mod journal;
+mod lease;
+mod memory;
 mod meta;
 mod migrate;
 mod read;
 mod rows;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -25,7 +29,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
-pub use commands::{NewCommand, StoredCommand, Verdict};
+pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
 pub use files::{Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
@@ -34,6 +38,7 @@ pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, Stat
 use crate::call::{DeviceId, UserId};
 use crate::error::{Code, Error};
 use error::{failure, open_failure};
+use lease::FileLock;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
 /// before it can corrupt the file.
@@ -53,10 +58,10 @@ const CACHE_KIB: i32 = 2_048;
 pub struct Store {
     connection: Connection,
     path: PathBuf,
-    /// Held for as long as this engine is the one that writes.
-    _lock: Lock,
     user: UserId,
     device: DeviceId,
+    /// Let go after the connection is closed.
+    lock: FileLock,
 }
 
 /// A transaction of the store. Dropped without [`Store::transact`]'s commit, it leaves nothing.
@@ -69,14 +74,15 @@ pub struct Tx<'a> {
 }
 
 impl Store {
-    /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet.
+    /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet. Other
+    /// engines may have it open, too; the first has the lock ([`Self::lock`]).
     ///
     /// # Errors
-    /// [`Code::InUse`] when another engine has it, [`Code::NewerVersion`], [`Code::Corrupt`],
-    /// [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it is another
-    /// user's.
+    /// [`Code::InUse`] when another program is writing it for too long, [`Code::NewerVersion`],
+    /// [`Code::Corrupt`], [`Code::ReadOnly`], [`Code::DiskFull`]; [`Code::InvalidParameter`] when it
+    /// is another user's.
     pub fn open(path: &Path, user: &UserId, fresh_device: &DeviceId) -> Result<Self, Error> {
-        Self::open_on(&OsFiles, path, user, fresh_device)
+        Self::open_on(&(Arc::new(OsFiles) as _), path, user, fresh_device)
     }
 
     /// The same, on other files than the operating system's.
@@ -84,28 +90,29 @@ impl Store {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_on(
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
         path: &Path,
         user: &UserId,
         fresh_device: &DeviceId,
     ) -> Result<Self, Error> {
         check_sqlite()?;
         let file = files.resolve(path)?;
-        let lock = files.lock(&file)?.ok_or_else(|| in_use(path))?;
+        let lock = FileLock::try_on(files, &file)?;
         files.create(&file)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
             connect(files.vfs(), &file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
-        prepare_writer(&connection).map_err(|error| open_failure(path, &error))?;
+        lease::among_others(|| prepare_writer(&connection))
+            .map_err(|error| open_failure(path, &error))?;
         migrate::run(&mut connection, path)?;
         begin_log_anew(&connection).map_err(|error| open_failure(path, &error))?;
         let mut store = Self {
             connection,
             path: path.to_owned(),
-            _lock: lock,
             user: user.clone(),
             device: fresh_device.clone(),
+            lock,
         };
         store.device = store.transact(|tx| tx.identify(fresh_device))?;
         Ok(store)
@@ -127,9 +134,17 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.transact_as(TransactionBehavior::Immediate, work)
+    }
+
+    fn transact_as<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let sql = self
             .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .transaction_with_behavior(behavior)
             .map_err(|error| failure(&self.path, &error))?;
         let changes_before = sql.total_changes();
         let tx = Tx {
@@ -192,17 +207,6 @@ fn check_sqlite() -> Result<(), Error> {
             rusqlite::version()
         ),
     ))
-}
-
-fn in_use(path: &Path) -> Error {
-    Error::new(
-        Code::InUse,
-        "locked",
-        format!(
-            "{} is open in another engine; close that one first",
-            path.display()
-        ),
-    )
 }
 
 fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

@@ -9,14 +9,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use serde_json::{Value, json};
 
 use super::calls::SORT_KEY_BITS;
-use super::commands::{COMMAND_COLUMNS, StoredCommand, read_command};
+use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, OsFiles};
+use super::memory::{limit_reader, readers_kept};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
 use super::{BUSY_TIMEOUT, connect};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
 };
+use crate::client::config::Memory;
 use crate::client::event::{CommandSettled, Event, EventKind};
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
@@ -25,14 +27,13 @@ use crate::protocol::Cursor;
 pub const PAGE_MAX: usize = 100;
 /// Most events of one reading of the journal.
 pub const EVENTS_MAX: usize = 1_000;
-/// Reading connections that are kept open.
-const READERS_KEPT: usize = 2;
 
 /// Reading connections to a database.
 pub struct Readers {
     path: PathBuf,
     vfs: Option<String>,
     user: UserId,
+    memory: Memory,
     idle: Mutex<Idle>,
 }
 
@@ -88,8 +89,11 @@ pub struct PendingCommand {
     pub op: Op,
     /// The call it is about.
     pub call_id: CallId,
-    /// What is asked.
-    pub command: Command,
+    /// The name of what is asked, as `callAccept`.
+    pub name: String,
+    /// What is asked; `None` for what only a newer build can read. That one will send it, if it comes
+    /// back in time.
+    pub command: Option<Command>,
     /// When it was given, on the server's clock.
     pub queued_at: Millis,
     /// After that it can mean nothing any more; 0 is never.
@@ -132,17 +136,31 @@ pub struct StatusCounts {
     pub cursor: Cursor,
 }
 
-impl From<StoredCommand> for PendingCommand {
-    fn from(stored: StoredCommand) -> Self {
-        Self {
-            op: stored.op,
-            call_id: stored.call_id,
-            command: stored.command,
-            queued_at: stored.queued_at,
-            expires_at: stored.expires_at,
-            sent: stored.number.is_some(),
-            attempts: stored.attempts,
-            last_error: stored.last_error,
+impl From<OutboxRow> for PendingCommand {
+    fn from(row: OutboxRow) -> Self {
+        match row {
+            OutboxRow::Known(stored) => Self {
+                op: stored.op,
+                call_id: stored.call_id,
+                name: stored.command.kind().name().to_owned(),
+                command: Some(stored.command),
+                queued_at: stored.queued_at,
+                expires_at: stored.expires_at,
+                sent: stored.number.is_some(),
+                attempts: stored.attempts,
+                last_error: stored.last_error,
+            },
+            OutboxRow::Foreign(foreign) => Self {
+                op: foreign.op,
+                call_id: foreign.call_id,
+                name: foreign.name,
+                command: None,
+                queued_at: foreign.queued_at,
+                expires_at: foreign.expires_at,
+                sent: foreign.number.is_some(),
+                attempts: foreign.attempts,
+                last_error: Some(format!("only a newer build can send it: {}", foreign.why)),
+            },
         }
     }
 }
@@ -159,8 +177,15 @@ impl Readers {
             path: path.to_owned(),
             vfs: files.vfs().map(str::to_owned),
             user: user.clone(),
+            memory: Memory::Normal,
             idle: Mutex::default(),
         }
+    }
+
+    /// The same readers, which take as much memory as is allowed.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// Closes the connections that are not in use.
@@ -186,7 +211,8 @@ impl Readers {
                 .into_iter()
                 .map(|row| self.entry(row, &mut waiting))
                 .collect();
-            waiting.retain(|command| first && command.command.kind() == CommandKind::Invite);
+            let invite = CommandKind::Invite.name();
+            waiting.retain(|command| first && command.name == invite);
             Ok(Page {
                 calls,
                 pending: waiting,
@@ -301,11 +327,15 @@ impl Readers {
         let connection = match idle {
             Some(connection) => connection,
             None => open(self.vfs.as_deref(), &self.path)
+                .and_then(|connection| {
+                    limit_reader(&connection, self.memory)?;
+                    Ok(connection)
+                })
                 .map_err(|error| open_failure(&self.path, &error))?,
         };
         let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.closed == closed && idle.connections.len() < READERS_KEPT {
+        if idle.closed == closed && idle.connections.len() < readers_kept(self.memory) {
             idle.connections.push(connection);
         }
         Ok(value)
@@ -411,15 +441,10 @@ fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {
         "SELECT {COMMAND_COLUMNS} FROM commands WHERE verdict IS NULL ORDER BY n"
     ))?;
     let rows = statement.query_map([], read_command)?;
-    // One that cannot be read is the doctor's affair; the others are still pending.
-    rows.filter_map(|row| {
-        row.map(|row| row.ok().map(PendingCommand::from))
-            .transpose()
-    })
-    .collect()
+    rows.map(|row| row.map(PendingCommand::from)).collect()
 }
 
-fn journal(
+pub(super) fn journal(
     sql: &Connection,
     position: u64,
     limit: usize,

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::hello::cursor;
-use super::session::Phase;
+use super::session::{Device, Phase};
 use super::work::Work;
 use super::{ConnId, State};
 use crate::call::{Call, CallId, UserId};
@@ -23,7 +23,8 @@ pub const FEED_BYTES_MAX: usize = 192 * 1024;
 /// No more records are sent to a connection while this many frames wait to be written.
 pub const FEED_WINDOW_FRAMES: usize = 8;
 /// Most records that one step reads for devices that catch up; the rest is for the next, at once.
-const RECORDS_PER_STEP: usize = 2_000;
+/// Whatever comes in meanwhile waits for that long.
+const RECORDS_PER_STEP: usize = 400;
 /// What reading an empty batch costs of that, so that it is not free.
 const BATCH_COST: usize = 10;
 
@@ -67,7 +68,13 @@ impl State {
         }
         let mut budget = RECORDS_PER_STEP;
         for conn in self.opening.clone() {
-            self.catch_up(work, conn, &mut budget)?;
+            self.open(work, conn, &mut budget)?;
+        }
+        // What a step has to tell is not to wait for the reading of histories. They come with the
+        // next step, at once; whatever that one has to tell, they do not wait twice.
+        self.history_waits = !self.history_waits && !work.effects.is_empty();
+        if self.history_waits {
+            return Ok(());
         }
         // Round and round, so that one long history does not keep the others waiting.
         let (before, after): (Vec<ConnId>, Vec<ConnId>) = self
@@ -151,6 +158,20 @@ impl State {
         Ok(left)
     }
 
+    /// Sends a device what is open to it, as far as there is room.
+    fn open(&mut self, work: &mut Work<'_>, conn: ConnId, budget: &mut usize) -> StoreResult<()> {
+        if let Some(session) = self.sessions.get(&conn) {
+            work.keep(conn, session);
+        }
+        let is_open = |device: &Device| matches!(device.phase, Phase::Open(_));
+        while *budget > 0 && self.has_room(conn) && self.device(conn).is_some_and(is_open) {
+            let read = self.send_open(work, conn)?;
+            *budget = budget.saturating_sub(read.max(BATCH_COST));
+        }
+        self.resume_reading(conn);
+        Ok(())
+    }
+
     /// Sends a device what it has not had yet, as far as there is room.
     fn catch_up(
         &mut self,
@@ -166,10 +187,9 @@ impl State {
                 break;
             };
             let read = match device.phase {
-                Phase::Open(_) => self.send_open(work, conn)?,
                 Phase::History => self.send_history(work, conn, Lane::History)?,
                 Phase::Behind => self.send_history(work, conn, Lane::Live)?,
-                Phase::Live => break,
+                Phase::Open(_) | Phase::Live => break,
             };
             *budget = budget.saturating_sub(read.max(BATCH_COST));
         }

@@ -4,8 +4,10 @@
 //! taken is given a new one; the next hello brings it, or, where that welcome was lost on the way,
 //! the one before, which voids the newest. Whoever brings another is a copy. One thing looks alike
 //! and is not: a *server* restored from a backup does not know its devices' newest tokens. It is
-//! told by the device's cursor, whose epoch the restored data has never given; such a device is
-//! taken on, once, from where it says it is.
+//! told by what the device has that this data cannot have given: a cursor of an unknown epoch or
+//! beyond the end of a known one, a welcome token made later than the newest here (it says when), a
+//! verdict on a number that was not decided here. Such a device is taken on, once, from where it
+//! says it is, and is told that its cursor is not valid.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,11 +36,10 @@ const NUMBER_MAX: u64 = 1 << 53;
 /// Most letters of a build's name that are kept.
 const BUILD_CHARS_MAX: usize = 64;
 /// Most verdicts that are read at once.
-const VERDICTS_AT_ONCE: usize = 64;
+pub(super) const VERDICTS_AT_ONCE: usize = 64;
 
-/// A hello whose form and token are good.
-struct Introduced {
-    hello: Hello,
+/// What a hello whose form and token are good comes to.
+pub(super) struct Introduced {
     version: u16,
     token_expires_at: Option<Millis>,
 }
@@ -50,20 +51,21 @@ impl State {
         conn: ConnId,
         hello: Hello,
     ) -> StoreResult<()> {
-        let introduced = match self.check_hello(hello, work.now) {
+        let introduced = match self.check_hello(&hello, work.now) {
             Ok(introduced) => introduced,
             Err(error) => return self.refuse(work, conn, error),
         };
-        let hello = &introduced.hello;
         if let Some(older) = self.connection_of(&hello.user, &hello.device) {
             self.write_row(work, older)?; // what is read next is to have it
         }
         let cursor_valid = work.read()?.knows_cursor(hello.cursor)?;
         let known = work.read()?.device(&hello.user, &hello.device)?;
-        let row = match self.recognise(hello, known, cursor_valid) {
-            Ok(row) => self.renewed_row(hello, row, work.now),
+        let (row, is_ahead) = match self.recognise(&hello, known, cursor_valid) {
+            Ok(recognised) => recognised,
             Err(error) => return self.refuse(work, conn, error),
         };
+        let row = self.renewed_row(&hello, row, work.now);
+        let cursor_valid = cursor_valid && !is_ahead;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
         let row = DeviceRow {
             settled_number: row.settled_number.max(settled),
@@ -74,10 +76,11 @@ impl State {
         store.forget_verdicts(&row.user, &row.device, row.settled_number)?;
         store.put_device(&row)?;
         store.put_user(&row.user, row.capabilities, now)?;
-        self.let_in(work, conn, introduced, row, cursor_valid)
+        self.let_in(work, conn, (&hello, introduced), row, cursor_valid)
     }
 
-    fn check_hello(&self, hello: Hello, now: Millis) -> Result<Introduced, Error> {
+    /// Judges the form of a hello, and its token.
+    pub(super) fn check_hello(&self, hello: &Hello, now: Millis) -> Result<Introduced, Error> {
         let Some(version) = negotiate(hello.version_min, hello.version_max) else {
             return Err(Error::parameter(
                 "version",
@@ -109,7 +112,6 @@ impl State {
         }
         let admitted = self.admit(&hello.user, hello.token.as_deref(), now)?;
         Ok(Introduced {
-            hello,
             version,
             token_expires_at: admitted,
         })
@@ -132,42 +134,27 @@ impl State {
         }
     }
 
-    /// Whether this is the device that it says it is, and not a copy of its database.
+    /// Its row, if this is the device that it says it is, and not a copy of its database; and
+    /// whether it is ahead of this data.
     fn recognise(
         &self,
         hello: &Hello,
         known: Option<DeviceRow>,
         cursor_valid: bool,
-    ) -> Result<Option<DeviceRow>, Error> {
-        let server_is_older = hello.cursor.epoch != 0 && !cursor_valid;
-        let fits = match (&known, &hello.welcome_token) {
-            (None, None) => hello.next_number <= 1,
-            (None, Some(_)) => false,
-            // Its first welcome was lost.
-            (Some(row), None) => row.last_number == 0 && row.previous_welcome_token.is_none(),
-            (Some(row), Some(token)) => {
-                let newest = token == &row.welcome_token;
-                let before = Some(token) == row.previous_welcome_token.as_ref();
-                (newest || before)
-                    && hello.next_number > row.last_number
-                    // What was settled is on the device's disk; this one is an older state of it.
-                    && hello.first_unsettled > row.settled_number
-                    && hello.first_unsettled <= row.last_number + 1
-            }
-        };
-        if fits {
-            return Ok(known);
+    ) -> Result<(Option<DeviceRow>, bool), Error> {
+        if fits(hello, known.as_ref()) {
+            return Ok((known, false));
         }
         // Once in the life of a server: a second one that comes so is a copy of the first.
-        let not_seen_yet = known
-            .as_ref()
-            .is_none_or(|row| row.hello_at < self.started_at);
-        if server_is_older && not_seen_yet {
+        let not_seen_yet = known.as_ref().is_none_or(|row| {
+            row.hello_at < self.started_at && hello.next_number > row.last_number
+        });
+        if not_seen_yet && is_ahead(hello, known.as_ref(), cursor_valid) {
             tracing::warn!(
                 user = %hello.user, device = %hello.device,
                 "this data is older than the device; taking the device as it is"
             );
-            return Ok(known.map(|row| taken_as_it_is(row, hello)));
+            return Ok((known.map(|row| taken_as_it_is(row, hello)), true));
         }
         Err(copied(&hello.device))
     }
@@ -185,26 +172,26 @@ impl State {
             build: hello.build.chars().take(BUILD_CHARS_MAX).collect(),
             last_number,
             settled_number,
-            welcome_token: self.random_token(),
+            welcome_token: self.welcome_token(now),
             previous_welcome_token: hello.welcome_token.clone(),
             hello_at: now,
         }
     }
 
-    fn random_token(&mut self) -> String {
-        format!("{:016x}{:016x}", (self.entropy)(), (self.entropy)())
+    /// Says when it was made, and cannot be guessed.
+    fn welcome_token(&mut self, now: Millis) -> String {
+        format!("{now:x}.{:016x}{:016x}", (self.entropy)(), (self.entropy)())
     }
 
     fn let_in(
         &mut self,
         work: &mut Work<'_>,
         conn: ConnId,
-        introduced: Introduced,
+        (hello, introduced): (&Hello, Introduced),
         row: DeviceRow,
         cursor_valid: bool,
     ) -> StoreResult<()> {
         let Introduced {
-            hello,
             version,
             token_expires_at,
         } = introduced;
@@ -255,8 +242,8 @@ impl State {
     }
 
     /// What is sent first: all started calls open to the user, and what the device names.
-    fn open_lane(
-        &mut self,
+    pub(super) fn open_lane(
+        &self,
         work: &mut Work<'_>,
         user: &UserId,
         named: &[CallId],
@@ -316,7 +303,8 @@ impl State {
         self.say_goodbye(work, older, ClosingReason::Replaced, why)
     }
 
-    fn connection_of(&self, user: &UserId, device: &DeviceId) -> Option<ConnId> {
+    /// By which connection that device is here.
+    pub(super) fn connection_of(&self, user: &UserId, device: &DeviceId) -> Option<ConnId> {
         self.users.get(user)?.devices.get(device).copied()
     }
 
@@ -418,6 +406,40 @@ impl State {
         });
         Ok(())
     }
+}
+
+/// Whether that device can have been left as its row says.
+pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
+    match (known, &hello.welcome_token) {
+        (None, None) => hello.next_number <= 1,
+        (None, Some(_)) => false,
+        // Its first welcome was lost.
+        (Some(row), None) => row.last_number == 0 && row.previous_welcome_token.is_none(),
+        (Some(row), Some(token)) => {
+            let newest = token == &row.welcome_token;
+            let before = Some(token) == row.previous_welcome_token.as_ref();
+            // Verdicts up to the settled number are forgotten here, because it had them on disk.
+            let settled = row.settled_number + 1..=row.last_number + 1;
+            (newest || before)
+                && hello.next_number > row.last_number
+                && settled.contains(&hello.first_unsettled)
+        }
+    }
+}
+
+/// Whether the device has what this data cannot have given.
+fn is_ahead(hello: &Hello, known: Option<&DeviceRow>, cursor_valid: bool) -> bool {
+    let cursor = hello.cursor.epoch != 0 && !cursor_valid;
+    let made_at = hello.welcome_token.as_deref().and_then(made_at);
+    let token = made_at.is_some_and(|at| known.is_none_or(|row| at > row.hello_at));
+    let verdict = known.is_some_and(|row| hello.first_unsettled > row.last_number + 1);
+    cursor || token || verdict
+}
+
+/// When a welcome token was made.
+fn made_at(token: &str) -> Option<Millis> {
+    let (at, _) = token.split_once('.')?;
+    Millis::from_str_radix(at, 16).ok()
 }
 
 /// The row of a device that is ahead of this data: what the device has is taken as decided.

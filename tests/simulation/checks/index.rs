@@ -170,6 +170,10 @@ pub fn records(frame: &ToDevice) -> Vec<&Call> {
     match frame {
         ToDevice::Feed(feed) => feed.calls.iter().collect(),
         ToDevice::Verdict(verdict) => verdict.call.iter().collect(),
+        ToDevice::Preview(preview) => {
+            let of_verdicts = preview.verdicts.iter().filter_map(|one| one.call.as_ref());
+            of_verdicts.chain(&preview.calls).collect()
+        }
         ToDevice::Welcome(_)
         | ToDevice::Refused(_)
         | ToDevice::Retry(_)

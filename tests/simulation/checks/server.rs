@@ -175,7 +175,8 @@ impl Watch<'_> {
             | ToDevice::Feed(_)
             | ToDevice::Pong(_)
             | ToDevice::TokenNotice(_)
-            | ToDevice::Renewed(_) => {}
+            | ToDevice::Renewed(_)
+            | ToDevice::Preview(_) => {}
         }
     }
 

@@ -11,12 +11,14 @@ fn refused(code: Code) -> ToDevice {
 }
 
 #[test]
-fn the_first_attempt_is_told_and_nothing_is_said_before_the_link_is_up() {
+fn the_first_attempt_is_told_and_the_link_has_the_hello_from_the_beginning() {
     let mut device = Device::new();
     device.start();
     assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
     assert_eq!(device.links(), ["connect"]);
-    assert!(device.sent().is_empty());
+    assert_eq!(device.sent(), ["hello"]);
+    device.up();
+    assert!(device.sent().is_empty(), "and has it once");
     device.start();
     assert!(device.links().is_empty(), "a second start asks for nothing");
 }
@@ -197,6 +199,27 @@ fn several_unanswered_attempts_say_that_udp_seems_blocked() {
     }
     let status = device.core().link_status();
     assert!(status.error.unwrap().contains("UDP"));
+}
+
+#[test]
+fn on_another_network_or_after_an_answer_udp_is_not_said_to_be_blocked() {
+    let moved = |device: &mut Device| device.act(|core, now| core.network_changed(now));
+    let refused = |device: &mut Device| {
+        device.down(DownKind::Refused);
+        device.pass(30_000);
+    };
+    for passes in [&moved as &dyn Fn(&mut Device), &refused] {
+        let mut device = Device::new();
+        device.start();
+        for _ in 0..2 {
+            device.down(DownKind::HandshakeTimeout);
+            device.pass(30_000);
+        }
+        passes(&mut device);
+        device.down(DownKind::HandshakeTimeout);
+        let status = device.core().link_status();
+        assert_eq!(status.error.unwrap(), "down");
+    }
 }
 
 /// The pauses before each of so many attempts that fail.

@@ -11,7 +11,56 @@ fn a_device_that_waits_for_nothing_is_heard_every_twenty_five_seconds() {
     device.pass(1);
     assert_eq!(device.sent(), ["settled 0", "ping"]);
     device.pass(25_000);
+    assert_eq!(device.sent(), ["ping"], "what was told is not told again");
+}
+
+#[test]
+fn while_this_device_dials_it_is_heard_every_ten_seconds_and_in_a_call_that_goes_on_it_is_not() {
+    let mut device = Device::in_call("c1");
+    device.pass(10_000);
     assert_eq!(device.sent_of("ping"), ["ping"]);
+    device.server.act("alice", "a1", "c1", accept());
+    device.live("c1");
+    device.forget_what_was_said();
+    device.pass(24_999);
+    assert!(device.sent_of("ping").is_empty());
+    device.pass(1);
+    assert_eq!(device.sent_of("ping"), ["ping"]);
+}
+
+#[test]
+fn a_device_that_was_paused_or_logged_out_sends_nothing() {
+    for leave in [Core::close, Core::logout] {
+        let mut device = Device::rung("c1");
+        device.act(leave);
+        let _ = device.hear(ToDevice::LoggedOut);
+        device.forget_what_was_said();
+        device.pass(3_600_000);
+        assert!(device.sent().is_empty());
+        assert!(device.links().is_empty());
+    }
+}
+
+#[test]
+fn without_a_network_nothing_is_sent_and_nothing_tried() {
+    let mut device = Device::rung("c1");
+    device.act(|core, now| core.set_network(now, false));
+    device.forget_what_was_said();
+    device.pass(3_600_000);
+    assert!(device.sent().is_empty());
+    assert!(device.links().is_empty());
+}
+
+#[test]
+fn while_it_is_not_connected_it_does_not_ping() {
+    let mut device = Device::rung("c1");
+    device.lose_link();
+    device.forget_what_was_said();
+    for _ in 0..20 {
+        device.pass(30_000);
+        device.down(DownKind::HandshakeTimeout);
+    }
+    assert!(device.sent_of("ping").is_empty());
 }
 
 #[test]

@@ -125,3 +125,27 @@ fn a_file_whose_numbers_are_taken_by_other_commands_goes_on_under_a_new_name() {
     assert_eq!(device.heard(), ["verdict o1 Dropped copied"]);
     assert_eq!(device.links()[0], "close");
 }
+
+#[test]
+fn the_story_goes_on_saying_what_the_server_decided_under_the_old_name() {
+    let mut device = copy();
+    device.pass(0);
+    device.up();
+    device.server.last_number = 0;
+    device.welcome();
+    device.caught_up();
+    device.submit("o3", "nowhere", join()).unwrap();
+    device.decide();
+    let who = |what: &str| -> Vec<String> {
+        let sql = device.sql();
+        let mut rows = sql
+            .prepare("SELECT source FROM timeline_view WHERE what = ? ORDER BY n")
+            .unwrap();
+        let rows = rows.query_map([what], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(who("callInvite accepted"), ["server"]);
+    assert_eq!(who("callingInvite dropped"), ["device"]);
+    assert_eq!(who("callQuit dropped"), ["device"]);
+    assert_eq!(who("callJoin refused"), ["server"]);
+}

@@ -12,19 +12,25 @@ mod failures;
 mod heartbeat;
 mod identity;
 mod journal;
+mod lease;
 mod missed;
 mod outbox;
+mod preview;
+mod provider;
 mod push;
+mod renumber;
 mod rings;
 mod server;
+mod time;
 mod tokens;
 mod words;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use server::Server;
 use tempfile::TempDir;
-use words::{words_of_end, words_of_event, words_of_frame, words_of_link};
+use words::{words_of_end, words_of_event, words_of_frame, words_of_link, words_of_want};
 
 use super::{Core, CoreSettings, Effect, Submission, Submitted};
 use crate::call::{Call, CallId, Command, DeviceId, Mode, Op, PushConfig, Target, Under, UserId};
@@ -54,16 +60,25 @@ pub struct Device {
     pub server: Server,
     pub now: Now,
     pub file: PathBuf,
-    _folder: TempDir,
+    folder: Rc<TempDir>,
     entropy: u64,
     token: Option<String>,
+    provides_tokens: bool,
+    /// Which boot of the device this is.
+    boot: String,
+    /// What the steady clock said when the story began; another number after a boot.
+    origin: i64,
     /// The attempt that the link was last asked for.
     attempt: u64,
+    /// The hello of that attempt.
+    hello: Option<Hello>,
     frames: Vec<ToServer>,
     links: Vec<String>,
     told: Vec<String>,
     /// Positions of verdicts that were told.
     pub verdict_positions: Vec<u64>,
+    /// Positions of all that was told.
+    pub positions: Vec<u64>,
     /// Whether the server answers pings at once.
     pub answers_pings: bool,
 }
@@ -85,17 +100,41 @@ impl Device {
                 wall_ms: BEGIN,
             },
             file: folder.path().join("bob.db"),
-            _folder: folder,
+            folder: Rc::new(folder),
             entropy,
             token: token.map(str::to_owned),
+            provides_tokens: false,
+            boot: "boot".into(),
+            origin: MONO_BEGIN,
             attempt: 0,
+            hello: None,
             frames: Vec::new(),
             links: Vec::new(),
             told: Vec::new(),
             verdict_positions: Vec::new(),
+            positions: Vec::new(),
             answers_pings: true,
         };
         device.open();
+        device
+    }
+
+    /// Another engine on the same file, and not started.
+    pub fn beside(first: &Self) -> Self {
+        let mut device = Self::with(0, None);
+        device.core = None;
+        device.file.clone_from(&first.file);
+        device.now = first.now;
+        device.folder = Rc::clone(&first.folder);
+        device.open();
+        device
+    }
+
+    /// Not started; the app can be asked for tokens.
+    pub fn with_provider(token: Option<&str>) -> Self {
+        let mut device = Self::with(0, token);
+        device.provides_tokens = true;
+        device.reopen();
         device
     }
 
@@ -112,11 +151,16 @@ impl Device {
         let store = Store::open(&self.file, &user("bob"), &DeviceId::trusted("b1")).unwrap();
         let settings = CoreSettings {
             token: self.token.clone(),
+            provides_tokens: self.provides_tokens,
             build: "test 1".into(),
             wait_s: super::WAIT_S_DEFAULT,
+            boot: self.boot.clone(),
         };
         let entropy = self.entropy;
-        self.core = Some(Core::new(store, settings, Box::new(move || entropy)).unwrap());
+        let now = self.now;
+        let mut core = Core::new(now, store, settings, Box::new(move || entropy)).unwrap();
+        core.look(now).unwrap();
+        self.core = Some(core);
     }
 
     /// The app goes away without a word and comes back to the same file.
@@ -125,6 +169,15 @@ impl Device {
         self.forget_what_was_said();
         self.attempt = 0;
         self.open();
+    }
+
+    /// The device is started anew, and the app after it. Its steady clock begins again.
+    pub fn reboot(&mut self) {
+        let passed = self.server_time() - BEGIN;
+        self.boot.push_str(" again");
+        self.now.mono_ms = 1_000;
+        self.origin = self.now.mono_ms - passed;
+        self.reopen();
     }
 
     pub fn core(&mut self) -> &mut Core {
@@ -147,22 +200,36 @@ impl Device {
                         attempt, self.attempt,
                         "{frame:?} is sent on another attempt"
                     );
+                    if let ToServer::Hello(hello) = &frame {
+                        self.hello = Some(hello.as_ref().clone());
+                    }
                     self.frames.push(frame);
                 }
                 Effect::Link(command) => {
                     if let LinkCommand::Connect { attempt } = command {
                         self.attempt = attempt;
+                        self.hello = None;
                     }
                     self.links.push(words_of_link(&command));
                 }
                 Effect::Settled { position, settled } => {
                     self.verdict_positions.push(position);
+                    self.positions.push(position);
                     self.told
                         .push(words_of_event(&EventKind::CommandSettled(settled)));
                 }
-                Effect::Event { event, .. } => self.told.push(words_of_event(&event)),
+                Effect::Event { position, event } => {
+                    self.positions.extend(position);
+                    self.told.push(words_of_event(&event));
+                }
                 Effect::TokenRenewed(result) => {
                     self.told.push(format!("renewed {}", words_of_end(&result)));
+                }
+                Effect::TokenWanted { request, why } => {
+                    self.told.push(words_of_want(request, &why));
+                }
+                Effect::TokenNotWanted { request } => {
+                    self.told.push(format!("request {request} given up"));
                 }
                 Effect::LoggedOut => self.told.push("logged out".into()),
             }
@@ -243,7 +310,7 @@ impl Device {
 
     /// What the server's clock says.
     pub fn server_time(&self) -> i64 {
-        BEGIN + self.now.mono_ms - MONO_BEGIN
+        BEGIN + self.now.mono_ms - self.origin
     }
 
     /// Time passes and the core is asleep.
@@ -302,17 +369,13 @@ impl Device {
         self.act(Core::start);
     }
 
-    /// The link is up: the device says hello.
+    /// The link is up, and the device's hello with it.
     pub fn up(&mut self) -> Hello {
         let attempt = self.attempt;
         let server = "127.0.0.1:1".parse().unwrap();
         self.act(|core, now| core.handle_link(now, LinkEvent::Up { attempt, server }))
             .unwrap();
-        let hello = self.frames.iter().rev().find_map(|frame| match frame {
-            ToServer::Hello(hello) => Some(hello.as_ref().clone()),
-            _ => None,
-        });
-        hello.expect("no hello")
+        self.hello.clone().expect("no hello")
     }
 
     pub fn hear(&mut self, frame: ToDevice) -> Result<(), Error> {
@@ -321,17 +384,9 @@ impl Device {
     }
 
     pub fn welcome(&mut self) {
-        let hello = self.last_hello_sent_at();
-        let welcome = self.server.welcome(hello);
+        let sent_at = self.hello.as_ref().map_or(0, |hello| hello.sent_at);
+        let welcome = self.server.welcome(sent_at);
         self.hear(ToDevice::Welcome(Box::new(welcome))).unwrap();
-    }
-
-    fn last_hello_sent_at(&self) -> i64 {
-        let hello = self.frames.iter().rev().find_map(|frame| match frame {
-            ToServer::Hello(hello) => Some(hello.sent_at),
-            _ => None,
-        });
-        hello.unwrap_or(self.now.mono_ms)
     }
 
     /// From nothing, or from waiting, to the welcome; catching up is left to do.

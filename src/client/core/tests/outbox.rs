@@ -287,6 +287,27 @@ fn an_invite_that_was_sent_is_not_withdrawn() {
     assert!(device.told().is_empty());
 }
 
+// Why it waits ----------------------------------------------------------------------------------
+
+#[test]
+fn what_waits_says_why_the_connection_failed_last() {
+    let mut device = Device::new();
+    device.start();
+    device.submit("o1", "c1", quit()).unwrap();
+    let why = |device: &Device| device.readers().pending().unwrap()[0].last_error.clone();
+    assert_eq!(why(&device), None);
+    device.down(DownKind::HandshakeTimeout);
+    assert_eq!(why(&device).as_deref(), Some("down"));
+    device.pass(1_000);
+    device.up();
+    let error = Error::new(Code::TokenExpired, "expired", "the token has expired");
+    let refused = crate::protocol::Refused {
+        error: error.clone(),
+    };
+    device.hear(ToDevice::Refused(refused)).unwrap();
+    assert_eq!(why(&device), Some(error.to_string()));
+}
+
 // Two answers -----------------------------------------------------------------------------------
 
 #[test]
@@ -362,6 +383,73 @@ fn a_cancel_names_the_invitations_that_the_device_knows() {
     };
     let numbers: Vec<Option<u32>> = invitees.iter().map(|target| target.invitation).collect();
     assert_eq!(numbers, [Some(1), None]);
+}
+
+/// Bob has asked alice again, who was cancelled before, and takes that back as well.
+fn asked_again_and_taken_back(device: &mut Device) {
+    device
+        .submit("o2", "c1", calling_invite(&["alice", "carl"]))
+        .unwrap();
+    device.submit("o3", "c1", cancel(&["alice"])).unwrap();
+}
+
+#[test]
+fn a_cancel_of_who_is_just_being_asked_again_takes_that_back() {
+    let mut device = Device::in_call("c1");
+    device
+        .submit("o0", "c1", calling_invite(&["dora"]))
+        .unwrap();
+    device.submit("o1", "c1", cancel(&["alice"])).unwrap();
+    device.decide();
+    device.forget_what_was_said();
+    asked_again_and_taken_back(&mut device);
+    device.decide();
+    let told = device.told();
+    let verdicts: Vec<&String> = told.iter().filter(|one| one.contains("verdict")).collect();
+    assert_eq!(verdicts, ["verdict o2 ok", "verdict o3 ok"]);
+    let states = "SELECT count(*) FROM members
+                   WHERE user_id = 'alice' AND state = 'cancelled' AND invitation = 2";
+    assert_eq!(device.count(states), 1);
+}
+
+#[test]
+fn a_cancel_of_who_was_to_be_asked_again_expires_with_that() {
+    let mut device = Device::in_call("c1");
+    device
+        .submit("o0", "c1", calling_invite(&["dora"]))
+        .unwrap();
+    device.submit("o1", "c1", cancel(&["alice"])).unwrap();
+    device.decide();
+    device.lose_link();
+    device.act(|core, now| core.set_network(now, false));
+    device.forget_what_was_said();
+    asked_again_and_taken_back(&mut device);
+    device.pass(29_999);
+    assert!(device.told().is_empty());
+    device.pass(1);
+    assert_eq!(
+        device.told(),
+        ["verdict o2 Expired notSent", "verdict o3 Expired notSent"]
+    );
+}
+
+#[test]
+fn a_cancel_of_who_rings_already_means_that_ring_whatever_else_is_asked() {
+    let mut device = Device::in_call("c1");
+    device.lose_link();
+    device.act(|core, now| core.set_network(now, false));
+    device.forget_what_was_said();
+    asked_again_and_taken_back(&mut device);
+    device.pass(30_000);
+    assert_eq!(device.told(), ["verdict o2 Expired notSent"]);
+    device.act(|core, now| core.set_network(now, true));
+    device.up();
+    device.welcome();
+    let frame = only_command(&mut device);
+    let Command::Cancel { invitees, .. } = frame.command else {
+        panic!("{frame:?}");
+    };
+    assert_eq!(invitees[0].invitation, Some(1));
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn an_answer_to_a_ring_by_push_names_its_invitation() {
     take(&mut device, &third);
     device.submit("o1", "c1", accept()).unwrap();
     let pending = device.readers().pending().unwrap();
-    let Command::Accept { invitation, .. } = pending[0].command else {
+    let Some(Command::Accept { invitation, .. }) = pending[0].command else {
         panic!("{pending:?}");
     };
     assert_eq!(invitation, Some(3));
@@ -217,6 +217,27 @@ fn a_second_invitation_to_a_known_call_rings_by_push_too_and_once() {
     device.server.act("alice", "a1", "c1", cancel(&["bob"]));
     device.live("c1");
     assert_eq!(device.heard(), ["cancelled c1"]);
+}
+
+#[test]
+fn a_second_invitation_rings_by_push_when_the_end_of_the_first_is_not_known_here() {
+    let mut device = Device::new();
+    take(&mut device, &push("invite"));
+    device.pass(90_000);
+    assert_eq!(device.heard(), ["received c1", "timeout c1 local"]);
+    let second = second_push(&device);
+    assert!(take(&mut device, &second));
+    assert_eq!(device.heard(), ["received c1"]);
+    // Nor does it matter whether the first still rings: it cannot any more.
+    let third = Push {
+        invitation: 3,
+        ..second
+    };
+    assert!(take(&mut device, &third));
+    assert_eq!(device.heard(), ["cancelled c1", "received c1"]);
+    let again = second_push(&device);
+    assert!(!take(&mut device, &again));
+    assert_eq!(device.ringing(), [call_id("c1")]);
 }
 
 #[test]

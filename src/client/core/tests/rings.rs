@@ -70,6 +70,25 @@ fn a_ring_does_not_stop_by_itself_while_an_own_answer_is_on_its_way() {
 }
 
 #[test]
+fn a_ring_that_was_answered_here_is_closed_by_that_also_when_the_call_is_over_by_then() {
+    for answer in [accept(), join()] {
+        let mut device = Device::connected();
+        device
+            .server
+            .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+        device.live("c1");
+        device.submit("o1", "c1", answer).unwrap();
+        let mut verdict = device.decisions().remove(0);
+        device.server.act("alice", "a1", "c1", end());
+        verdict.call = Some(device.server.record("c1"));
+        device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+        assert_eq!(device.heard().last().unwrap(), "ended c1 alice");
+        let closed = "SELECT count(*) FROM rings WHERE closed_how = 'verdict'";
+        assert_eq!(device.count(closed), 1);
+    }
+}
+
+#[test]
 fn an_answer_that_came_too_late_closes_the_ring_with_what_the_server_says() {
     let mut device = Device::rung("c1");
     device.pass(89_000);

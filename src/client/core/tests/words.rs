@@ -1,6 +1,7 @@
 //! What comes out of a core, in short words, so that an assertion shows the order of things.
 
 use crate::call::{CallEvent, CallId};
+use crate::client::core::TokenWanted;
 use crate::client::event::EventKind;
 use crate::client::transport::LinkCommand;
 use crate::error::Error;
@@ -84,5 +85,14 @@ fn words_of_call_event(event: &CallEvent) -> String {
             state, device_id, ..
         } => format!("elsewhere {call} {state} {device_id}"),
         CallEvent::PrimaryDeviceChanged { device_id, .. } => format!("moved {call} {device_id}"),
+    }
+}
+
+pub fn words_of_want(request: u64, why: &TokenWanted) -> String {
+    match why {
+        TokenWanted::Missing => format!("request {request} missing"),
+        TokenWanted::WillExpire { seconds } => format!("request {request} expires in {seconds}"),
+        TokenWanted::Expired { .. } => format!("request {request} expired"),
+        TokenWanted::Refused { .. } => format!("request {request} refused"),
     }
 }

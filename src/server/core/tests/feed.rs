@@ -53,6 +53,42 @@ fn what_rings_comes_first_and_then_history_in_order() {
 }
 
 #[test]
+fn what_rings_does_not_wait_for_the_reading_of_a_history() {
+    let mut world = World::new();
+    let mut alice = Disk::new("alice", "a1");
+    let a = world.log_in(&mut alice);
+    past_calls(&mut world, a, &mut alice, 3);
+    world.ring((a, &mut alice), "rings", "bob", Mode::General);
+    let b = world.open();
+    let hello = ToServer::Hello(Box::new(Disk::new("bob", "b1").hello()));
+    let mono = world.mono;
+    let step = |world: &mut World, inputs| world.core.as_mut().unwrap().step(mono, inputs);
+    let lanes = |effects: &[Effect]| -> Vec<Lane> {
+        let lane = |effect: &Effect| match effect {
+            Effect::Send { frame, .. } => match frame.as_ref() {
+                ToDevice::Feed(feed) => Some(feed.lane),
+                _ => None,
+            },
+            _ => None,
+        };
+        effects.iter().filter_map(lane).collect()
+    };
+    let frame = Input::Frame {
+        conn: b,
+        frame: hello,
+    };
+    assert_eq!(lanes(&step(&mut world, vec![frame])), [Lane::Open]);
+    let wakeup = world.core.as_ref().unwrap().next_wakeup();
+    assert_eq!(wakeup, Some(mono), "the history is due at once");
+    // Not even if there is always something else to tell.
+    let ping = Input::Frame {
+        conn: a,
+        frame: ToServer::Ping(Ping { sent_at: 0 }),
+    };
+    assert_eq!(lanes(&step(&mut world, vec![ping])), [Lane::History]);
+}
+
+#[test]
 fn a_cursor_of_an_earlier_life_of_the_server_goes_on_being_good() {
     let (mut world, (a, mut alice), (_, mut bob)) = two();
     past_calls(&mut world, a, &mut alice, 2);

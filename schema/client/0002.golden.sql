@@ -112,6 +112,15 @@ CREATE TABLE journal_readers (
     position  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE lease (
+    -- Who syncs, or did last. One row.
+    only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
+    generation   INTEGER NOT NULL,              -- counts who took it; whoever has another one writes
+                                                -- nothing that the server said; 0: nobody yet
+    holder       TEXT    NOT NULL,              -- the build and process that took it, for people
+    taken_at_ms  INTEGER NOT NULL               -- since when
+) STRICT;
+
 CREATE TABLE members (
     -- Who is or was in a call, the creator first, then in the order in which they came in.
     sort_key         INTEGER NOT NULL REFERENCES calls (sort_key) ON DELETE CASCADE,
