@@ -370,7 +370,12 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
                 event,
                 ..
             } if at >= begins => {
-                if *position == ring.began {
+                // Read afterwards and told to be over, it does not ring.
+                let rings = matches!(
+                    event,
+                    EventKind::Call(CallEvent::Received { over: false, .. })
+                );
+                if *position == ring.began && rings {
                     began.get_or_insert(entry.at);
                 }
                 let closes = ring.closed.is_some_and(|(closed, _)| closed == *position);
