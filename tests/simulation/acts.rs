@@ -330,7 +330,8 @@ impl World {
     /// run is begun for it.
     pub fn push_arrives(&mut self, handset: usize, push: Box<Push>) {
         self.awakes(handset, None);
-        if self.hands[handset].process.is_none() && self.rng.percent(60) {
+        let is_there = !self.scenario.left_out.contains(&handset);
+        if self.hands[handset].process.is_none() && self.rng.percent(60) && is_there {
             self.opens(handset, 0);
             let turn = self.hands[handset].open_turn;
             self.open(handset, turn);

@@ -84,7 +84,9 @@ impl Work<'_> {
             if only_open && !open.contains(&id) {
                 continue;
             }
-            if let Some(stored) = self.tx.call(&id)? {
+            // A push may have told of it after the hello, which then did not name it as open.
+            let may_come = |stored: &StoredCall| only_open && stored.call.revision == 0;
+            if let Some(stored) = self.tx.call(&id)?.filter(|stored| !may_come(stored)) {
                 self.forget(&stored)?;
             }
         }
