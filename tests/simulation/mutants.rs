@@ -39,17 +39,17 @@ const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "src/client/core/mod.rs",
-                from: "        let (value, due, told, receipts, written) = self.store.transact(|tx| {\n",
-                to: "        let mut early = Vec::new();\n        let done = self.store.transact(|tx| {\n",
+                from: "        let (value, due, told, receipts, written, noted) = self.on_file(now, |tx, syncing| {\n",
+                to: "        let mut early = Vec::new();\n        let done = self.on_file(now, |tx, syncing| {\n",
             },
             Edit {
                 file: "src/client/core/mod.rs",
-                from: "            Ok((value, Due::read(tx)?, told, receipts, written))\n        })?;\n",
-                to: "            early = told;\n            Ok((value, Due::read(tx)?, receipts, written))\n        });\n        self.tell(early);\n        let (value, due, receipts, written) = done?;\n",
+                from: "            Ok((value, Due::read(tx)?, told, receipts, written, noted))\n        })?;\n        if written",
+                to: "            early = told;\n            Ok((value, Due::read(tx)?, receipts, written, noted))\n        });\n        self.tell_own(early);\n        let (value, due, receipts, written, noted) = done?;\n        if written",
             },
             Edit {
                 file: "src/client/core/mod.rs",
-                from: "        self.due = due;\n        self.tell(told);\n",
+                from: "        self.due = due;\n        self.tell_own(told);\n",
                 to: "        self.due = due;\n",
             },
         ],
@@ -74,24 +74,24 @@ const MUTANTS: &[Mutant] = &[
         name: "move the cursor early",
         edits: &[Edit {
             file: "src/client/core/frames.rs",
-            from: "            self.cursor_due = due;\n        }\n        taken?;\n",
-            to: "            let _ = due;\n        }\n        taken?;\n",
+            from: "        let taken = self.write_synced(now, |work| {\n            let unknown = if live {\n",
+            to: "        if let Some(Cursor { seq, .. }) = cursor {\n            self.write_synced(now, |work| work.tx.advance(Cursor { epoch, seq }, work.now))?;\n        }\n        let taken = self.write_synced(now, |work| {\n            let unknown = if live {\n",
         }],
     },
     Mutant {
         name: "forget a deadline on restart",
         edits: &[Edit {
             file: "src/client/core/mod.rs",
-            from: "        core.due = core.store.transact(Due::read)?;\n",
-            to: "",
+            from: "            lease,\n            due,\n",
+            to: "            lease,\n            due: Due { ring: None, ..due },\n",
         }],
     },
     Mutant {
         name: "trust the wall clock",
         edits: &[Edit {
             file: "src/client/clock.rs",
-            from: "            Some(offset) => now.mono_ms.saturating_add(offset),\n",
-            to: "            Some(_) => now.wall_ms.saturating_add(self.stored_wall_offset_ms),\n",
+            from: "        now.mono_ms.saturating_add(self.offset_ms)\n    }\n\n    /// What is to be kept",
+            to: "        let _ = self.offset_ms;\n        now.wall_ms\n    }\n\n    /// What is to be kept",
         }],
     },
     Mutant {
@@ -127,6 +127,18 @@ const MUTANTS: &[Mutant] = &[
         }],
     },
 ];
+
+#[test]
+fn every_mutant_has_its_place_in_the_source() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for mutant in MUTANTS {
+        for edit in mutant.edits {
+            let text = fs::read_to_string(root.join(edit.file)).unwrap();
+            let count = text.matches(edit.from).count();
+            assert_eq!(count, 1, "{}: {:?}", mutant.name, edit.from);
+        }
+    }
+}
 
 #[test]
 #[ignore = "builds the tree once a mutant"]
