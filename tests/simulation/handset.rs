@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use offhook::call::{CallEvent, CallId, DeviceId, Op, UserId};
 use offhook::client::clock::Now;
-use offhook::client::core::{Core, CoreSettings, Effect, WAIT_S_DEFAULT};
+use offhook::client::core::{Core, CoreSettings, Effect, LOOK_EVERY_MS, Role, WAIT_S_DEFAULT};
 use offhook::client::event::{Event, EventKind};
 use offhook::client::store::Readers;
 use offhook::{Code, Error};
@@ -18,7 +18,8 @@ use super::world::{Happens, World, user_id};
 
 /// The name by which the listener reads the journal.
 pub const APP: &str = "app";
-/// A process looks at the clock at least this often.
+/// A process looks at the clock at least this often, and at what others did to its file. The real
+/// one does the latter every half second, which makes no difference while nobody else is there.
 const WAKE_MAX_MS: i64 = 10_000;
 /// How long a file that cannot be opened is left alone.
 const OPEN_AGAIN_MS: i64 = 5_000;
@@ -466,8 +467,12 @@ impl World {
             return;
         };
         let due = process.core.poll_timeout(clocks);
-        let wait = due.map_or(WAKE_MAX_MS, |due| {
-            due.saturating_sub(clocks.mono_ms).clamp(0, WAKE_MAX_MS)
+        let most = match process.core.role() {
+            Role::Syncing => WAKE_MAX_MS,
+            Role::Waiting => LOOK_EVERY_MS,
+        };
+        let wait = due.map_or(most, |due| {
+            due.saturating_sub(clocks.mono_ms).clamp(0, most)
         });
         let at = self.now + wait;
         if process.wakes_at == at && process.wake_turn > 0 {
@@ -491,7 +496,21 @@ impl World {
         // Whatever time it is planned for, the next plan is another one.
         process.wakes_at = TrueMs::MIN;
         let run = process.run;
-        let done = self.ask(handset, Core::handle_timeout);
+        for work in [Core::look, Core::handle_timeout] {
+            self.does_what_is_due(handset, run, work);
+        }
+    }
+
+    fn does_what_is_due(
+        &mut self,
+        handset: usize,
+        run: u32,
+        work: fn(&mut Core, Now) -> Result<(), Error>,
+    ) {
+        if self.hands[handset].run() != run {
+            return;
+        }
+        let done = self.ask(handset, work);
         if let Some(Err(error)) = done {
             self.report(&error);
             self.log_handset(handset, OfHandset::TimeoutFailed { run, error });
