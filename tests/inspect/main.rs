@@ -49,6 +49,8 @@ impl Fixture {
         app.execute_batch(&SCHEMA[..usize::from(version)].concat())
             .unwrap();
         app.pragma_update(None, "user_version", version).unwrap();
+        app.pragma_update(None, "application_id", 0x4f68_6b31)
+            .unwrap();
         Self { folder, database }
     }
 
