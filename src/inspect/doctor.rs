@@ -231,10 +231,20 @@ impl Examination {
         else {
             return Ok(BTreeSet::new());
         };
-        if mark != APPLICATION_ID {
+        if mark != APPLICATION_ID && mark != 0 {
+            self.findings.push(error(
+                "not_ours",
+                format!(
+                    "The file is another program's, or the server's (application_id is {mark})"
+                ),
+                "Name the one that the app keeps for its user",
+            ));
+            return Ok(BTreeSet::new());
+        }
+        if mark == 0 {
             self.findings.push(error(
                 "mark",
-                format!("The file is not marked as the engine's (application_id is {mark})"),
+                "The file is not marked as the engine's (application_id is 0)",
                 format!("No engine opens it. If it is a copy whose mark was lost: `PRAGMA application_id = {APPLICATION_ID}`"),
             ));
         }

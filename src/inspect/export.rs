@@ -19,6 +19,9 @@ pub struct Export {
     /// The last of the calls that only commands tell of, in the order of these.
     after_command: i64,
     calls_done: bool,
+    /// Something was told.
+    told: bool,
+    damage: Option<rusqlite::Error>,
 }
 
 impl Export {
@@ -26,52 +29,88 @@ impl Export {
     /// only commands tell of. None: that was all.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read. Of a damaged one that is said only if nothing could be told.
     pub fn next(&mut self, database: &mut Database) -> Result<Vec<Story>, Error> {
-        let version = database.version();
         if !self.calls_done {
             let after = self.after;
-            let (stories, last) = database.read(|connection| {
-                let snapshot = Snapshot::of(connection, version);
-                snapshot.stories(
-                    ("calls", &["sort_key", "call_id"]),
-                    "WHERE sort_key > ? ORDER BY sort_key",
-                    after,
-                )
-            })?;
-            self.after = last;
-            if !stories.is_empty() {
-                return Ok(stories);
+            let batch = self.batch(
+                database,
+                ("calls", &["sort_key", "call_id"]),
+                "WHERE sort_key > ? ORDER BY sort_key",
+                after,
+            )?;
+            self.after = batch.last;
+            if !batch.stories.is_empty() {
+                return Ok(batch.stories);
             }
             self.calls_done = true;
         }
         let after = self.after_command;
-        let (stories, last) = database.read(|connection| {
-            let snapshot = Snapshot::of(connection, version);
-            snapshot.stories(
-                ("commands", &["n", "call_id"]),
-                "WHERE n > ? AND NOT EXISTS (SELECT 1 FROM calls
-                     WHERE calls.call_id = commands.call_id)
-                 AND n = (SELECT min(n) FROM commands AS others
-                           WHERE others.call_id = commands.call_id)
-                 ORDER BY n",
-                after,
-            )
-        })?;
-        self.after_command = last;
-        Ok(stories)
+        let batch = self.batch(
+            database,
+            ("commands", &["n", "call_id"]),
+            "WHERE n > ? AND NOT EXISTS (SELECT 1 FROM calls
+                 WHERE calls.call_id = commands.call_id)
+             AND n = (SELECT min(n) FROM commands AS others
+                       WHERE others.call_id = commands.call_id)
+             ORDER BY n",
+            after,
+        )?;
+        self.after_command = batch.last;
+        match self.damage.take() {
+            Some(damage) if !self.told => {
+                Err(Error::new(database.path(), Problem::Damaged(damage)))
+            }
+            damage => {
+                self.damage = damage;
+                Ok(batch.stories)
+            }
+        }
+    }
+
+    /// Calls or parts of them were left out: the file is damaged, in SQLite's words.
+    pub fn damage(&self) -> Option<String> {
+        self.damage.as_ref().map(ToString::to_string)
+    }
+
+    /// The stories of the calls that a query names, beside a number that they are ordered by.
+    /// Damaged calls are passed over.
+    fn batch(
+        &mut self,
+        database: &mut Database,
+        source: (&'static str, &[&str; 2]),
+        rest: &str,
+        after: i64,
+    ) -> Result<Batch, Error> {
+        let version = database.version();
+        let mut last = after;
+        loop {
+            let mut batch = database
+                .read(|connection| Snapshot::of(connection, version).batch(source, rest, last))?;
+            self.damage = self.damage.take().or(batch.damage.take());
+            self.told |= !batch.stories.is_empty();
+            if !batch.stories.is_empty() || batch.last == last {
+                return Ok(batch);
+            }
+            last = batch.last;
+        }
     }
 }
 
+struct Batch {
+    stories: Vec<Story>,
+    /// The number of the last call, or where it began if there was none.
+    last: i64,
+    damage: Option<rusqlite::Error>,
+}
+
 impl Snapshot<'_> {
-    /// The stories of the calls that a query names, beside a number that they are ordered by; and
-    /// the last such number.
-    fn stories(
+    fn batch(
         &self,
         (table, columns): (&'static str, &[&str; 2]),
         rest: &str,
         after: i64,
-    ) -> Result<(Vec<Story>, i64), Problem> {
+    ) -> Result<Batch, Problem> {
         let [key, id] = *columns;
         let found = self.rows(
             (table, columns),
@@ -79,19 +118,22 @@ impl Snapshot<'_> {
             [after],
             |row| (row.number(key), row.text(id)),
         )?;
+        let mut damage = self.take_damage();
         let mut stories = Vec::with_capacity(found.len());
         for (_, id) in &found {
             match self.story(id) {
                 Ok(story) => stories.push(story),
-                // Its id is not what the damaged index says, or nothing of it can be read.
-                Err(Problem::UnknownCall(_) | Problem::Damaged(_)) => {}
+                Err(Problem::Damaged(error)) => damage = Some(error),
+                // A damaged index does not lead to it.
+                Err(Problem::UnknownCall(_)) => {}
                 Err(problem) => return Err(problem),
             }
         }
-        let damage = self.damage(found.is_empty())?;
-        if let Some(story) = stories.last_mut() {
-            story.damage = story.damage.take().or(damage);
-        }
-        Ok((stories, found.last().map_or(after, |(key, _)| *key)))
+        let last = found.last().map_or(after, |(key, _)| *key);
+        Ok(Batch {
+            stories,
+            last,
+            damage,
+        })
     }
 }

@@ -116,6 +116,10 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    pub(super) fn take_damage(&self) -> Option<rusqlite::Error> {
+        self.damage.take()
+    }
+
     /// What was damaged, in SQLite's words; a problem if there is nothing to tell beside it.
     pub(super) fn damage(&self, nothing: bool) -> Result<Option<String>, Problem> {
         match self.damage.take() {

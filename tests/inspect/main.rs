@@ -2,7 +2,9 @@
 
 mod documents;
 mod files;
+mod health;
 mod paging;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fs;

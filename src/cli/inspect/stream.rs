@@ -15,25 +15,28 @@ use crate::inspect::{Database, Export, FOLLOW_EVERY, Follow, Problem, TIMELINE_M
 /// Prints every call, a line each.
 pub(super) fn export(database: &mut Database) -> Result<(), Failure> {
     let mut export = Export::default();
+    let mut damage = None;
     loop {
         let stories = export.next(database).map_err(Failure::new)?;
         if stories.is_empty() {
-            return Ok(());
+            break;
         }
         let mut lines = String::new();
-        for story in &stories {
-            note_damage(story.damage.as_deref());
+        for story in stories {
+            add_line(&mut lines, &story)?;
             if story.cut {
                 note(format_args!(
                     "a timeline has its last {TIMELINE_MAX} entries only"
                 ));
             }
-            add_line(&mut lines, story)?;
+            damage = damage.or(story.damage);
         }
         if !print_on(&lines)? {
-            return Ok(());
+            break;
         }
     }
+    note_damage(damage.or(export.damage()).as_deref());
+    Ok(())
 }
 
 /// Copies the file.
