@@ -52,12 +52,14 @@ pub use call::{
 pub use client::{
     config::{Config, Memory},
     core::{PushTaken, Role, TokenWanted},
-    engine::{CallingInviteOptions, CommandOptions, Engine, InviteOptions, Status},
+    engine::Engine,
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
+    options::{CallingInviteOptions, CommandOptions, InviteOptions},
     result::{
         Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
     },
     roots::Roots,
+    status::Status,
     store::{CallEntry, Filter, Page, PendingCommand, RingEntry},
     subscription::{Events, Lagged, Watch},
     token::{ProvidedToken, TokenProvider},

@@ -7,18 +7,17 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::config::Config;
-use super::core::{LinkStatus, PushTaken, Role, Submission, Submitted};
-use super::event::{ConnectionCause, ConnectionState, Event};
+use super::core::{LinkStatus, PushTaken, Submission, Submitted};
+use super::event::Event;
+use super::options::{CallingInviteOptions, CommandOptions, InviteOptions};
 use super::result::{
     self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
 };
 use super::shell::{Shared, Shell};
+use super::status::Status;
 use super::store::{Filter, Page, PendingCommand, Readers, RingEntry, SCHEMA_VERSION};
 use super::subscription::{Events, Watch};
-use crate::call::limits::TIMEOUT_S_DEFAULT;
-use crate::call::{
-    CallId, Command, DeviceId, Millis, Mode, Op, Outcome, PushConfig, Target, Under, UserId,
-};
+use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
 use crate::error::Error;
 use crate::protocol::TOKEN_BYTES_MAX;
 
@@ -26,93 +25,6 @@ use crate::protocol::TOKEN_BYTES_MAX;
 const APP: &str = "app";
 /// How long [`Engine::pause`] may take if the app does not say.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
-
-/// What may be given along with [`Engine::call_invite`].
-#[derive(Clone, Debug)]
-pub struct InviteOptions {
-    /// How long to ring, 1–600 s; 90 unless set.
-    pub timeout_s: u32,
-    /// General unless set.
-    pub mode: Mode,
-    /// For the invitees' apps, at most 2,048 bytes.
-    pub extended_data: String,
-    /// Whether to tell when an invitation reaches nobody.
-    pub enable_not_received_check: bool,
-    /// What to push to invitees without a connected device.
-    pub push: Option<PushConfig>,
-    /// How long to wait for a connection, in seconds; 0: not at all. As configured unless set.
-    pub wait_s: Option<u32>,
-}
-
-impl Default for InviteOptions {
-    fn default() -> Self {
-        Self {
-            timeout_s: TIMEOUT_S_DEFAULT,
-            mode: Mode::General,
-            extended_data: String::new(),
-            enable_not_received_check: false,
-            push: None,
-            wait_s: None,
-        }
-    }
-}
-
-/// What may be given along with [`Engine::calling_invite`].
-#[derive(Clone, Debug, Default)]
-pub struct CallingInviteOptions {
-    /// How long to ring, 1–600 s; as long as the call's own unless set.
-    pub timeout_s: Option<u32>,
-    /// For the invitees' apps; the call's own unless set.
-    pub extended_data: Option<String>,
-    /// What to push to invitees without a connected device.
-    pub push: Option<PushConfig>,
-    /// How long to wait for a connection, in seconds; 0: not at all. As configured unless set.
-    pub wait_s: Option<u32>,
-}
-
-/// What may be given along with the other commands.
-#[derive(Clone, Debug, Default)]
-pub struct CommandOptions {
-    /// For the other members' apps, at most 2,048 bytes.
-    pub extended_data: String,
-    /// What to push to who is not connected; of cancel, quit and end.
-    pub push: Option<PushConfig>,
-}
-
-/// How an engine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The user.
-    pub user_id: UserId,
-    /// This device.
-    pub device_id: DeviceId,
-    /// Whether this engine has the connection, or waits because another one on the same file has.
-    pub role: Role,
-    /// Whether there is a connection.
-    pub connection: ConnectionState,
-    /// Why it is so.
-    pub cause: ConnectionCause,
-    /// Since when, on the server's clock.
-    pub since: Millis,
-    /// What went wrong with the connection last.
-    pub error: Option<String>,
-    /// Which life of the server the cursor belongs to; 0 before the first welcome.
-    pub epoch: u64,
-    /// Where this device is in its user's feed.
-    pub cursor: u64,
-    /// The server's clock minus this device's wall clock, in milliseconds.
-    pub clock_offset: Millis,
-    /// Round trip to the server in milliseconds, if measured.
-    pub rtt: Option<Millis>,
-    /// Commands without a verdict.
-    pub pending: u64,
-    /// Missed calls that the user has not seen.
-    pub missed: u64,
-    /// The schema's version of the database.
-    pub schema: u32,
-    /// The engine's version.
-    pub version: &'static str,
-}
 
 /// The engine: one user on one device. Cheap to clone; all clones are the same engine.
 ///
@@ -127,8 +39,12 @@ pub struct Status {
 /// [`crate::Code::TooManyRequests`] says that too many commands wait already, and
 /// [`crate::Code::Expired`] that a start that may not wait has no connection. What keeps the command
 /// from the disk is [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`] or
-/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict. Everything else comes
-/// with the verdict, when the handle is awaited.
+/// [`crate::Code::Corrupt`]. Then nothing was kept, and there is no verdict; only after a disk
+/// failed in the middle of it (reason `io`) is that not certain until [`Self::pending`] can be
+/// read again. Everything else comes with the verdict, when the handle is awaited.
+///
+/// A file that was removed, renamed or replaced while it was open is not written to any more
+/// ([`crate::Code::ReadOnly`], reason `moved`); [`Self::resume`] opens what has its name then.
 ///
 /// Every method refuses with [`crate::Code::Closed`] while the engine is paused, and once it is
 /// closed.
@@ -152,6 +68,10 @@ pub struct Engine {
 impl Engine {
     /// Opens the database, made if it is not there, and begins to connect, or to wait until another
     /// engine on the same file gives up its connection.
+    ///
+    /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
+    /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
+    /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
@@ -595,7 +515,7 @@ impl Engine {
 
     /// The app is awake again: the file is opened and a connection is made, if no other engine has
     /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
-    /// logout or after having been kicked out.
+    /// logout or after having been kicked out, and opens a file anew that lost its name.
     ///
     /// # Errors
     /// As for [`Self::open`].

@@ -4,7 +4,8 @@
 //! runs one loop that owns at most one attempt; the attempt is a single future whose value is the
 //! reason of its end, so that no attempt can end twice or without a word. Every attempt has sockets
 //! of its own: what made the last one fail (a stale port, a socket that the system took away) does
-//! not reach the next. Session tickets outlive attempts.
+//! not reach the next. TLS sessions outlive attempts: where there is one to resume, the hello, and
+//! nothing else, goes with the first packet.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -15,13 +16,13 @@ use std::thread;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, IdleTimeout, RecvStream, SendStream, TransportConfig};
-use quinn::{VarInt, WriteError};
+use quinn::{ClientConfig, IdleTimeout, RecvStream, SendStream, TransportConfig};
+use quinn::{Connection, VarInt, WriteError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use self::dial::{Progress, Target, dial};
+use self::dial::{Dialled, Progress, Target, dial};
 use self::mailbox::{Mailbox, Outgoing, Step};
 use self::socket::Sockets;
 use crate::client::config::Memory;
@@ -168,7 +169,8 @@ fn internal(error: &std::io::Error) -> Error {
 }
 
 fn client_config(config: &LinkConfig) -> Result<ClientConfig, Error> {
-    let tls = config.roots.client_config(ALPN)?;
+    let mut tls = config.roots.client_config(ALPN)?;
+    tls.enable_early_data = true;
     let tls = QuicClientConfig::try_from(tls)
         .map_err(|error| Error::new(Code::Internal, "tls", format!("QUIC: {error}")))?;
     let idle = IdleTimeout::try_from(config.idle_timeout).map_err(|_| {
@@ -340,7 +342,7 @@ async fn attempt(
     is_up: Rc<Cell<bool>>,
 ) -> LinkDown {
     let opened = tokio::select! {
-        opened = open(&shared, &sockets) => opened,
+        opened = open(number, &shared, &sockets) => opened,
         () = shared.mailbox.closing(number) => return closed_here(),
         why = shared.mailbox.broken(number) => return why,
     };
@@ -373,23 +375,24 @@ async fn attempt(
 }
 
 async fn open(
+    number: u64,
     shared: &Shared,
     sockets: &RefCell<Sockets>,
 ) -> Result<(Connection, SendStream, RecvStream), LinkDown> {
     let patience = shared.handshake_timeout;
     let mut progress = Progress::default();
     let opened = timeout(patience, async {
-        let connection = dial(
-            &shared.target,
-            &shared.client_config,
-            sockets,
-            &mut progress,
-        )
-        .await?;
-        let (send, receive) = connection
-            .open_bi()
-            .await
-            .map_err(|error| why::of_handshake(&error))?;
+        let hello = (&*shared.mailbox, number);
+        let config = &shared.client_config;
+        let Dialled { connection, stream } =
+            dial(&shared.target, config, sockets, hello, &mut progress).await?;
+        let (send, receive) = match stream {
+            Some(stream) => stream,
+            None => connection
+                .open_bi()
+                .await
+                .map_err(|error| why::of_handshake(&error))?,
+        };
         Ok((connection, send, receive))
     })
     .await;

@@ -19,8 +19,8 @@ use crate::error::{Code, Error};
 
 /// Bytes of a SHA-256 digest.
 const PIN_BYTES: usize = digest::SHA256_OUTPUT_LEN;
-/// Most servers whose session tickets are kept, in memory only. An engine has one server; the rest
-/// is room for a change of name.
+/// Most TLS sessions that are kept, in memory only: rustls gives no way to write them down. One is
+/// used up by an attempt, also by one that nobody answers.
 const SESSIONS_MAX: usize = 8;
 /// The parameter that errors name.
 const PARAMETER: &str = "roots";

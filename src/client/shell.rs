@@ -577,6 +577,12 @@ impl Running {
     /// Opens the file again after a pause, in which nobody was logged in or out. Of an engine that
     /// is not paused it logs in the user who was logged out or kicked out.
     fn resume(&mut self) -> Result<(), Error> {
+        if self.core.as_ref().is_some_and(Core::must_be_reopened) {
+            // What keeps the old file from being tidy is no reason not to begin anew.
+            let _ = self.pause(Instant::now());
+            // Another file has positions of its own.
+            self.told = None;
+        }
         if let Some(core) = &mut self.core {
             core.start(now());
             return Ok(());
@@ -608,11 +614,19 @@ impl Running {
 }
 
 fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
+    match try_open_core(config, user) {
+        // Found to be damaged by the first reading: opened once more, it is set aside.
+        Err(error) if error.code == Code::Corrupt => try_open_core(config, user),
+        opened => opened,
+    }
+}
+
+fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
     let fresh = uuid::Builder::from_random_bytes(random_bytes())
         .into_uuid()
         .simple()
         .to_string();
-    let store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
+    let mut store = Store::open(&config.database, user, &DeviceId::trusted(fresh))?;
     store.limit_memory(config.memory)?;
     let settings = CoreSettings {
         token: config.token.clone(),

@@ -24,8 +24,9 @@ pub enum LinkCommand {
         /// The number of the new attempt.
         attempt: u64,
     },
-    /// Send a frame. What is sent before [`LinkEvent::Up`] waits for it; what is sent to an attempt
-    /// that is over is dropped.
+    /// Send a frame. What is sent before [`LinkEvent::Up`] waits for it, but for a hello, which goes
+    /// ahead where the carrier can, and again where the server did not take it so; it is the first
+    /// frame in any case. What is sent to an attempt that is over is dropped.
     Send {
         /// The attempt it belongs to.
         attempt: u64,

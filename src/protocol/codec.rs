@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use self::growing::Growing;
 use super::frame::{ToDevice, ToServer};
-use super::{FROM_SERVER_BYTES_MAX, TO_SERVER_BYTES_MAX};
+use super::{FROM_SERVER_BYTES_MAX, PREVIEW_BYTES_MAX, TO_SERVER_BYTES_MAX};
 
 /// Bytes of the length field.
 const LENGTH_BYTES: usize = 4;
@@ -18,6 +18,8 @@ const LENGTH_BYTES: usize = 4;
 const TO_SERVER_CLAIMS_MAX: usize = TO_SERVER_BYTES_MAX * 2;
 /// See [`TO_SERVER_CLAIMS_MAX`]; records are full of small numbers, which are shorter on the wire.
 const FROM_SERVER_CLAIMS_MAX: usize = FROM_SERVER_BYTES_MAX * 4;
+/// See [`TO_SERVER_CLAIMS_MAX`]; twice that of other records, because the rest of it claims, too.
+const PREVIEW_CLAIMS_MAX: usize = PREVIEW_BYTES_MAX * 8;
 /// Most memory that decoding a frame takes at a time towards the server, whatever its bytes are:
 /// what a collection of empty elements, grown by doubling, makes of the claims.
 pub const TO_SERVER_MEMORY_MAX: usize = 256 * 1024;
@@ -214,6 +216,7 @@ impl Frame for ToDevice {
             Self::Renewed(renewed) => (8, body(renewed)?),
             Self::Goodbye(goodbye) => (9, body(goodbye)?),
             Self::LoggedOut => (10, Vec::new()),
+            Self::Preview(preview) => (11, body(preview)?),
         })
     }
 
@@ -230,6 +233,7 @@ impl Frame for ToDevice {
             8 => Self::Renewed(value::<_, MAX>(kind, body)?),
             9 => Self::Goodbye(value::<_, MAX>(kind, body)?),
             10 => nothing(kind, body, Self::LoggedOut)?,
+            11 => Self::Preview(Box::new(value::<_, PREVIEW_CLAIMS_MAX>(kind, body)?)),
             _ => return Ok(None),
         }))
     }

@@ -49,6 +49,8 @@ pub enum ToDevice {
     Goodbye(Goodbye),
     /// The logout is done.
     LoggedOut,
+    /// What is open, ahead of the welcome.
+    Preview(Box<Preview>),
 }
 
 /// What a build can do that older ones cannot; a set of bits.
@@ -193,6 +195,24 @@ pub struct Welcome {
     pub welcome_token: String,
     /// The server's settings.
     pub limits: Limits,
+}
+
+/// The answer to a hello that came ahead of the end of the handshake, where there is nothing to
+/// decide: the first step of catching up, in one frame, from a server that has not yet taken note of
+/// the device. The handshake may be somebody's who has recorded it, so the hello itself is still to be
+/// answered, with a [`Welcome`] and everything that follows one, this again included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The server's clock.
+    pub server_time: Millis,
+    /// The epoch in which this server counts its feeds now. The device's cursor is good in it.
+    pub epoch: u64,
+    /// The server's settings.
+    pub limits: Limits,
+    /// All verdicts that are owed to the device.
+    pub verdicts: Vec<Verdict>,
+    /// All of [`Lane::Open`], each call as this user may see it now.
+    pub calls: Vec<Call>,
 }
 
 /// The hello was refused.

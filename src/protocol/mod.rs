@@ -20,8 +20,8 @@ mod frame;
 pub use codec::{CodecError, Frame, FrameBuffer, encode};
 pub use frame::{
     Capabilities, ClosingReason, CommandFrame, Cursor, Feed, Goodbye, Hello, Lane, Limits, Ping,
-    Pong, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer, TokenNotice,
-    Verdict, Welcome,
+    Pong, Preview, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer,
+    TokenNotice, Verdict, Welcome,
 };
 
 /// The name of the protocol in the TLS handshake.
@@ -34,6 +34,9 @@ pub const VERSION_MAX: u16 = 1;
 pub const TO_SERVER_BYTES_MAX: usize = 16 * 1024;
 /// Most bytes of a frame from the server, its length field not counted.
 pub const FROM_SERVER_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of verdicts and records in a [`Preview`]: about what a connection may send before it
+/// hears anything. More would not be there sooner than the welcome.
+pub const PREVIEW_BYTES_MAX: usize = 10 * 1024;
 /// Most commands of a device that are under way at once.
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 64;
 /// Most calls that a hello names as open to the device.

@@ -224,7 +224,11 @@ fn warn_of_missing_names(identity: &Identity, listen_names: &[String], cert: &Pa
 
 /// Writes beside the target, syncs, renames over it and syncs the folder: at any instant there is
 /// either nothing, the old file, or the whole new one, and never a key that others could read.
-fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), CertificateError> {
+pub(super) fn write_atomically(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+) -> Result<(), CertificateError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);

@@ -5,35 +5,33 @@
 //! busy, so a device that sends too much is slowed down by its own flow control; what it writes
 //! comes from a bounded queue.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
     Connection, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
     Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ZeroRttAccepted,
 };
 use ring::hmac;
 use rustls::crypto::ring::default_provider;
-use rustls::server::ServerSessionMemoryCache;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ServerError;
+use super::addresses::{Census, Place, token_key, token_rules};
 use super::certificate::Identity;
 use super::core::{ConnId, Input, QUEUE_FRAMES_MAX};
 use super::service::{Message, Out};
+use super::sessions::TlsSessions;
 use super::settings::Settings;
 use crate::protocol::{ALPN, FrameBuffer, ToDevice, ToServer, encode};
 
-/// Most connections.
-const CONNECTIONS_MAX: usize = 65_536;
-/// Most connections from one address.
-const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 /// While more handshakes than this are under way, a peer has to show that its address is its own.
 const RETRY_ABOVE_HANDSHAKES: usize = 256;
 /// Most connections that wait for the service to look at them, and the bytes they may bring along:
@@ -51,8 +49,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024;
 const SEND_WINDOW_BYTES: u64 = 512 * 1024;
 /// Most bytes of TLS messages that are kept out of order.
 const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
-/// Most TLS sessions that are remembered for resumption.
-const TLS_SESSIONS_MAX: usize = 16_384;
+/// How often a device can try to come back with its hello ahead before it has been connected again:
+/// each attempt uses a TLS session up, also one that nobody answers.
+const TICKETS: usize = 4;
 /// A handshake, and then the opening of the stream, take no longer.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Of a frame whose beginning has come, more comes within this time. That it comes to an end is the
@@ -83,12 +82,13 @@ const WRITTEN_REPORT_FRAMES: usize = 4;
 pub(super) fn bind(
     listen: SocketAddr,
     identity: Identity,
+    sessions: Arc<TlsSessions>,
     settings: &Settings,
 ) -> Result<Endpoint, ServerError> {
     let listen_error = |source| ServerError::Listen { listen, source };
     let socket = UdpSocket::bind(listen).map_err(listen_error)?;
     let endpoint_config = endpoint_config(&identity);
-    let config = server_config(identity, settings)?;
+    let config = server_config(identity, sessions, settings)?;
     Endpoint::new(
         endpoint_config,
         Some(config),
@@ -136,7 +136,12 @@ impl ConnectionIdGenerator for ConnectionIds {
     }
 }
 
-fn server_config(identity: Identity, settings: &Settings) -> Result<ServerConfig, ServerError> {
+fn server_config(
+    identity: Identity,
+    sessions: Arc<TlsSessions>,
+    settings: &Settings,
+) -> Result<ServerConfig, ServerError> {
+    let token_key = token_key(&identity.key);
     let tls_error = |error: &dyn std::fmt::Display| ServerError::Tls(error.to_string());
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -145,14 +150,15 @@ fn server_config(identity: Identity, settings: &Settings) -> Result<ServerConfig
         .with_single_cert(identity.chain, identity.key)
         .map_err(|error| tls_error(&error))?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    // A resumed device may send its hello ahead. It is looked at when the handshake is complete,
-    // so one that somebody has recorded and sends again has no effect.
+    // A resumed device may send its hello ahead. Until the handshake is complete it is answered by
+    // reading alone, so one that somebody has recorded and sends again has no effect.
     tls.max_early_data_size = u32::MAX;
-    tls.session_storage = ServerSessionMemoryCache::new(TLS_SESSIONS_MAX);
-    tls.send_tls13_tickets = 1;
+    tls.session_storage = sessions;
+    tls.send_tls13_tickets = TICKETS;
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| tls_error(&error))?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut config = ServerConfig::new(Arc::new(crypto), Arc::new(token_key));
     config
+        .validation_token_config(token_rules())
         .transport_config(Arc::new(transport_config(settings)?))
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BYTES)
@@ -176,75 +182,13 @@ fn transport_config(settings: &Settings) -> Result<TransportConfig, ServerError>
     Ok(config)
 }
 
-/// Who is connected from where.
-#[derive(Default)]
-struct Census {
-    per_address: BTreeMap<IpAddr, usize>,
-    total: usize,
-    handshakes: usize,
-}
-
-/// A connection's place in the census, given back when dropped.
-struct Place {
-    census: Arc<Mutex<Census>>,
-    address: IpAddr,
-    in_handshake: bool,
-}
-
-impl Place {
-    /// Takes a place, or says which bound is reached.
-    fn take(census: &Arc<Mutex<Census>>, address: IpAddr) -> Result<Self, &'static str> {
-        let mut counts = census.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.total >= CONNECTIONS_MAX {
-            return Err("too many connections");
-        }
-        let here = counts.per_address.entry(address).or_default();
-        if *here >= CONNECTIONS_PER_ADDRESS_MAX {
-            return Err("too many connections from this address");
-        }
-        *here += 1;
-        counts.total += 1;
-        counts.handshakes += 1;
-        Ok(Self {
-            census: Arc::clone(census),
-            address,
-            in_handshake: true,
-        })
-    }
-
-    fn handshake_done(&mut self) {
-        if std::mem::take(&mut self.in_handshake) {
-            let mut counts = self.census.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.handshakes -= 1;
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.handshake_done();
-        let mut counts = self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.total -= 1;
-        if let Some(here) = counts.per_address.get_mut(&self.address) {
-            *here -= 1;
-            if *here == 0 {
-                counts.per_address.remove(&self.address);
-            }
-        }
-    }
-}
-
 /// Takes connections until the endpoint is closed.
 pub(super) async fn accept(endpoint: Endpoint, service: mpsc::Sender<Message>) {
     let census = Arc::new(Mutex::new(Census::default()));
     let mut count = 0;
     while let Some(incoming) = endpoint.accept().await {
         let peer = incoming.remote_address();
-        let handshakes = census
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .handshakes;
-        if handshakes > RETRY_ABOVE_HANDSHAKES
+        if Census::handshakes(&census) > RETRY_ABOVE_HANDSHAKES
             && !incoming.remote_address_validated()
             && incoming.may_retry()
         {
@@ -268,70 +212,196 @@ pub(super) async fn accept(endpoint: Endpoint, service: mpsc::Sender<Message>) {
 /// A connection's life.
 async fn serve(incoming: Incoming, conn: ConnId, mut place: Place, service: mpsc::Sender<Message>) {
     let peer = incoming.remote_address();
-    let connection = match timeout(HANDSHAKE_WITHIN, handshake(incoming)).await {
-        Ok(Some(connection)) => connection,
-        Ok(None) | Err(_) => return,
-    };
-    place.handshake_done();
-    let stream = timeout(HANDSHAKE_WITHIN, connection.accept_bi()).await;
-    let Ok(Ok((send, receive))) = stream else {
-        connection.close(VarInt::from_u32(0), b"no stream was opened");
+    let Some(opened) = open(incoming, &mut place).await else {
         return;
     };
+    let connection = opened.connection.clone();
     let (out, queue) = mpsc::channel(QUEUE_FRAMES_MAX + FRAMES_PER_WRITE);
-    if service
-        .send(Message::Connected { conn, peer, out })
-        .await
-        .is_ok()
-    {
-        talk(conn, send, receive, queue, &service).await;
+    let connected = Message::Connected {
+        conn,
+        peer,
+        early: opened.unconfirmed.is_some(),
+        out,
+    };
+    if service.send(connected).await.is_ok() {
+        talk(conn, opened, &mut place, queue, &service).await;
     }
     connection.close(VarInt::from_u32(0), b"");
 }
 
+/// A connection on which the device has opened its stream.
+struct Opened {
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    /// What was read and is not worked on yet: a frame, and then bytes.
+    first: Option<ToServer>,
+    buffer: FrameBuffer,
+    /// What completes the handshake, if that is still to come, and until when it may.
+    unconfirmed: Option<(ZeroRttAccepted, Instant)>,
+}
+
 /// Boxed, because it is needed for a moment only and a task is as large as its largest moment.
-fn handshake(
+fn open(
     incoming: Incoming,
-) -> std::pin::Pin<Box<dyn Future<Output = Option<Connection>> + Send>> {
+    place: &mut Place,
+) -> Pin<Box<dyn Future<Output = Option<Opened>> + Send + '_>> {
     Box::pin(async move {
         let peer = incoming.remote_address();
-        let connecting = incoming.accept().ok()?;
-        match connecting.await {
-            Ok(connection) => Some(connection),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "a handshake failed");
-                None
+        let deadline = Instant::now() + HANDSHAKE_WITHIN;
+        let (connection, mut established) = incoming.accept().ok()?.into_0rtt().ok()?;
+        // A stream that is there before the handshake is complete came with the first packet.
+        let ahead = timeout_at(deadline, async {
+            tokio::select! {
+                biased;
+                _ = &mut established => None,
+                stream = connection.accept_bi() => stream.ok(),
             }
+        });
+        let mut buffer = FrameBuffer::default();
+        let (mut first, mut stream) = (None, ahead.await.ok()?);
+        if let Some((_, receive)) = &mut stream {
+            first = timeout_at(
+                deadline,
+                first_frame(receive, &mut buffer, &mut established),
+            )
+            .await
+            .ok()??;
         }
+        let is_complete = first.is_none() || is_ready(&mut established).await;
+        if let Some(error) = connection.close_reason() {
+            tracing::debug!(%peer, %error, "a handshake failed");
+            return None;
+        }
+        if is_complete {
+            place.handshake_done();
+        }
+        let (send, receive) = match stream {
+            Some(stream) => stream,
+            None => match timeout(HANDSHAKE_WITHIN, connection.accept_bi()).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) | Err(_) => {
+                    connection.close(VarInt::from_u32(0), b"no stream was opened");
+                    return None;
+                }
+            },
+        };
+        Some(Opened {
+            connection,
+            send,
+            receive,
+            first,
+            buffer,
+            unconfirmed: (!is_complete).then_some((established, deadline)),
+        })
     })
+}
+
+/// The first frame, if it comes before the handshake is complete; then there is none, and what has
+/// come of it is in the buffer. Nothing at all for a peer that says something else or goes.
+async fn first_frame(
+    receive: &mut RecvStream,
+    buffer: &mut FrameBuffer,
+    established: &mut ZeroRttAccepted,
+) -> Option<Option<ToServer>> {
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = receive.read_chunk(READ_BYTES, true) => chunk.ok()??,
+            _ = &mut *established => return Some(None),
+        };
+        buffer.push(&chunk.bytes);
+        let frame = buffer.next_frame::<ToServer>().ok()?;
+        if frame.is_some() {
+            return Some(frame);
+        }
+    }
+}
+
+async fn is_ready(established: &mut ZeroRttAccepted) -> bool {
+    tokio::select! {
+        biased;
+        _ = established => true,
+        () = std::future::ready(()) => false,
+    }
 }
 
 /// Reads and writes at once, until the service ends it or the peer is gone.
 async fn talk(
     conn: ConnId,
-    send: SendStream,
-    receive: RecvStream,
+    opened: Opened,
+    place: &mut Place,
     queue: mpsc::Receiver<Out>,
     service: &mpsc::Sender<Message>,
 ) {
+    let Opened {
+        connection,
+        send,
+        receive,
+        first,
+        buffer,
+        unconfirmed,
+    } = opened;
     let mut writing = std::pin::pin!(write(conn, send, queue, service));
+    let reading = async {
+        if let Some(frame) = first {
+            hand_over(service, Input::Frame { conn, frame }).await?;
+        }
+        if let Some((established, deadline)) = unconfirmed {
+            let is_over = timeout_at(deadline, established).await.is_ok();
+            if !is_over || connection.close_reason().is_some() {
+                let peer = connection.remote_address();
+                tracing::debug!(conn = conn.0, %peer, "an early hello was never confirmed");
+                return None;
+            }
+            place.handshake_done();
+            hand_over(service, Input::Confirmed { conn }).await?;
+        }
+        Some(read(conn, receive, buffer, service).await)
+    };
     let end = tokio::select! {
         () = &mut writing => None,
-        end = read(conn, receive, service) => Some(end),
+        end = reading => Some(end.unwrap_or(Input::Disconnected { conn })),
     };
     // Nothing more will be read; the service has the last word, if only by dropping the queue.
     if let Some(end) = end
-        && service.send(Message::Input(end)).await.is_ok()
+        && hand_over(service, end).await.is_some()
     {
         // A peer that takes longer is cut off by the close that follows.
         let _ = timeout(WRITE_WITHIN + GOODBYE_WITHIN, writing).await;
     }
 }
 
+/// Nothing if the service is gone.
+async fn hand_over(service: &mpsc::Sender<Message>, input: Input) -> Option<()> {
+    service.send(Message::Input(input)).await.ok()
+}
+
 /// Hands frames to the service; gives how it ended.
-async fn read(conn: ConnId, mut receive: RecvStream, service: &mpsc::Sender<Message>) -> Input {
-    let mut buffer = FrameBuffer::default();
+async fn read(
+    conn: ConnId,
+    mut receive: RecvStream,
+    mut buffer: FrameBuffer,
+    service: &mpsc::Sender<Message>,
+) -> Input {
     loop {
+        loop {
+            match buffer.next_frame::<ToServer>() {
+                Ok(None) => break,
+                Ok(Some(frame)) => {
+                    if hand_over(service, Input::Frame { conn, frame })
+                        .await
+                        .is_none()
+                    {
+                        return Input::Disconnected { conn };
+                    }
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Input::Broken { conn, reason };
+                }
+            }
+        }
         let chunk = if buffer.is_partial() {
             match timeout(FRAME_WITHIN, receive.read_chunk(READ_BYTES, true)).await {
                 Ok(chunk) => chunk,
@@ -348,21 +418,6 @@ async fn read(conn: ConnId, mut receive: RecvStream, service: &mpsc::Sender<Mess
             return Input::Disconnected { conn };
         };
         buffer.push(&chunk.bytes);
-        loop {
-            match buffer.next_frame::<ToServer>() {
-                Ok(None) => break,
-                Ok(Some(frame)) => {
-                    let input = Message::Input(Input::Frame { conn, frame });
-                    if service.send(input).await.is_err() {
-                        return Input::Disconnected { conn };
-                    }
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    return Input::Broken { conn, reason };
-                }
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The signalling server: sessions, rules with authority, deadlines, presence, feeds.
 
+mod addresses;
 pub mod auth;
 pub mod certificate;
 mod clock;
@@ -7,6 +8,7 @@ pub mod core;
 pub mod listener;
 pub mod push;
 mod service;
+mod sessions;
 pub mod settings;
 pub mod store;
 

@@ -9,18 +9,21 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quinn::{Endpoint, VarInt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
 use super::auth::Auth;
 use super::certificate::{self, CERTIFICATE_FILE, CertificateError};
 use super::core::{ConnId, Core, Effect, Input, Time};
 use super::push::PushSink;
+use super::sessions::TlsSessions;
 use super::settings::Settings;
 use super::store::StoreError;
 use super::store::sqlite::SqliteStore;
@@ -36,6 +39,9 @@ const RUNTIME_THREADS: usize = 2;
 /// The core is woken at least this often: the runtime's timers do not count the time that the
 /// machine sleeps, the core's clock does.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// TLS sessions are written down this often while they change: a crash costs the devices that came
+/// since a round trip, once.
+const SESSIONS_SAVED_EVERY: Duration = Duration::from_secs(60);
 /// How long a stop waits for connections to take their goodbye.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a stop waits for what is left after that.
@@ -49,6 +55,8 @@ pub(super) enum Message {
         conn: ConnId,
         /// Where it comes from.
         peer: SocketAddr,
+        /// Whether its handshake is not complete yet.
+        early: bool,
         /// Where what it is sent goes.
         out: mpsc::Sender<Out>,
     },
@@ -167,9 +175,11 @@ impl Server {
             config.cert.as_deref(),
             config.key.as_deref(),
         )?;
+        let sessions = Arc::new(TlsSessions::open(&config.data_dir, &identity));
         let endpoint = {
             let _entered = runtime.enter();
-            listener::bind(config.listen, identity, &config.settings)?
+            let sessions = Arc::clone(&sessions);
+            listener::bind(config.listen, identity, sessions, &config.settings)?
         };
         let local_addr = endpoint
             .local_addr()
@@ -186,10 +196,12 @@ impl Server {
         let (ending, ended) = watch::channel(false);
         let (service, inputs) = mpsc::channel(INPUTS_WAITING_MAX);
         runtime.spawn(listener::accept(endpoint.clone(), service));
+        runtime.spawn(save_now_and_then(Arc::clone(&sessions)));
         let core_thread = CoreThread {
             core,
             runtime,
             endpoint,
+            sessions,
             inputs,
             stopping,
             queues: BTreeMap::new(),
@@ -297,11 +309,21 @@ fn new_core(store: SqliteStore, config: &ServerConfig) -> Result<Core, ServerErr
     .map_err(|source| store_error(&config.data_dir, source))
 }
 
+async fn save_now_and_then(sessions: Arc<TlsSessions>) {
+    loop {
+        sleep(SESSIONS_SAVED_EVERY).await;
+        let sessions = Arc::clone(&sessions);
+        // It says itself what goes wrong.
+        let _ = spawn_blocking(move || sessions.save()).await;
+    }
+}
+
 /// The thread that owns the core.
 struct CoreThread {
     core: Core,
     runtime: Runtime,
     endpoint: Endpoint,
+    sessions: Arc<TlsSessions>,
     inputs: mpsc::Receiver<Message>,
     stopping: watch::Receiver<bool>,
     queues: BTreeMap<ConnId, mpsc::Sender<Out>>,
@@ -329,6 +351,7 @@ impl CoreThread {
         self.endpoint
             .close(VarInt::from_u32(0), b"the server goes away");
         self.drain(CLOSE_WITHIN);
+        self.sessions.save();
         self.runtime.shutdown_timeout(CLOSE_WITHIN);
         tracing::info!("stopped");
         self.halted
@@ -352,9 +375,14 @@ impl CoreThread {
 
     fn take(&mut self, message: Message) -> Input {
         match message {
-            Message::Connected { conn, peer, out } => {
+            Message::Connected {
+                conn,
+                peer,
+                early,
+                out,
+            } => {
                 self.queues.insert(conn, out);
-                Input::Connected { conn, peer }
+                Input::Connected { conn, peer, early }
             }
             Message::Input(input) => {
                 if let Input::Disconnected { conn } = &input {

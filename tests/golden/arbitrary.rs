@@ -6,8 +6,8 @@ use offhook::call::{
 };
 use offhook::protocol::{
     Capabilities, ClosingReason, CommandFrame, Cursor, Feed, Goodbye, Hello, Lane, Limits, Ping,
-    Pong, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer, TokenNotice,
-    Verdict, Welcome,
+    Pong, Preview, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer,
+    TokenNotice, Verdict, Welcome,
 };
 use offhook::{CallId, CallState, Code, DeviceId, Error, Mode, Op, UserId, UserState};
 use proptest::collection::vec;
@@ -427,14 +427,39 @@ fn goodbye() -> impl Strategy<Value = ToDevice> {
 pub fn to_device() -> impl Strategy<Value = ToDevice> {
     let result = prop_oneof![3 => outcome().prop_map(Ok), 1 => error().prop_map(Err)];
     let verdict = (any::<u64>(), op(), result, of(call()));
-    let verdict = verdict.prop_map(|(number, op, result, call)| {
-        ToDevice::Verdict(Box::new(Verdict {
-            number,
-            op,
-            result,
-            call,
-        }))
+    let verdict = verdict.prop_map(|(number, op, result, call)| Verdict {
+        number,
+        op,
+        result,
+        call,
     });
+    let verdict = verdict.boxed();
+    let preview = (
+        any::<(i64, u64)>(),
+        any::<[u32; 3]>(),
+        vec(verdict.clone(), 0..3),
+        vec(call(), 0..4),
+    );
+    let preview = preview.prop_map(
+        |(
+            (server_time, epoch),
+            [heartbeat_s, offline_after_s, extended_data_bytes_max],
+            verdicts,
+            calls,
+        )| {
+            ToDevice::Preview(Box::new(Preview {
+                server_time,
+                epoch,
+                limits: Limits {
+                    heartbeat_s,
+                    offline_after_s,
+                    extended_data_bytes_max,
+                },
+                verdicts,
+                calls,
+            }))
+        },
+    );
     let lane = select(vec![Lane::Open, Lane::History, Lane::Live]);
     let feed = (
         lane,
@@ -456,7 +481,8 @@ pub fn to_device() -> impl Strategy<Value = ToDevice> {
     prop_oneof![
         welcome(),
         error().prop_map(|error| ToDevice::Refused(Refused { error })),
-        verdict,
+        verdict.prop_map(|verdict| ToDevice::Verdict(Box::new(verdict))),
+        preview,
         (any::<u64>(), any::<u32>(), error()).prop_map(|(number, after_ms, error)| {
             ToDevice::Retry(Retry {
                 number,

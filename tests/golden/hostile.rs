@@ -7,8 +7,8 @@ use std::fmt::Debug;
 use offhook::CallId;
 use offhook::protocol::codec::{self, FROM_SERVER_MEMORY_MAX, TO_SERVER_MEMORY_MAX};
 use offhook::protocol::{
-    FROM_SERVER_BYTES_MAX, Frame, FrameBuffer, Lane, SEEN_CALLS_MAX, Seen, TO_SERVER_BYTES_MAX,
-    ToDevice, ToServer, encode,
+    FROM_SERVER_BYTES_MAX, Frame, FrameBuffer, Lane, PREVIEW_BYTES_MAX, SEEN_CALLS_MAX, Seen,
+    TO_SERVER_BYTES_MAX, ToDevice, ToServer, encode,
 };
 use offhook::server::core::FEED_BYTES_MAX;
 use proptest::collection::vec;
@@ -97,6 +97,17 @@ fn the_fullest_frame_of_the_tersest_records_is_taken() {
     let frame = samples::feed(Lane::Live, None, false, calls);
     let (kind, body) = frame.to_body().unwrap();
     assert_eq!(ToDevice::from_body(kind, &body), Ok(Some(frame)));
+
+    let calls = vec![terse.clone(); PREVIEW_BYTES_MAX / codec::encoded_len(&terse).unwrap()];
+    let verdict = samples::terse_verdict();
+    let verdicts = vec![verdict.clone(); PREVIEW_BYTES_MAX / codec::encoded_len(&verdict).unwrap()];
+    for frame in [
+        samples::preview(Vec::new(), calls),
+        samples::preview(verdicts, Vec::new()),
+    ] {
+        let (kind, body) = frame.to_body().unwrap();
+        assert_eq!(ToDevice::from_body(kind, &body), Ok(Some(frame)));
+    }
 
     let calls = vec![CallId::trusted("1"); SEEN_CALLS_MAX];
     let frame = ToServer::Seen(Seen { calls });

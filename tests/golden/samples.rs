@@ -6,8 +6,8 @@ use offhook::call::{
 };
 use offhook::protocol::{
     Capabilities, ClosingReason, CommandFrame, Cursor, Feed, Goodbye, Hello, Lane, Limits, Ping,
-    Pong, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer, TokenNotice,
-    Verdict, Welcome,
+    Pong, Preview, Receipt, Refused, Renew, Renewed, Retry, Seen, Settled, ToDevice, ToServer,
+    TokenNotice, Verdict, Welcome,
 };
 use offhook::{CallId, CallState, Code, DeviceId, Error, Mode, Op, UserId, UserState};
 
@@ -506,7 +506,41 @@ fn goodbye(reason: ClosingReason) -> ToDevice {
     })
 }
 
+/// As short on the wire as a verdict can be.
+pub fn terse_verdict() -> Verdict {
+    Verdict {
+        number: 1,
+        op: Op::trusted("1"),
+        result: Ok(Outcome::Accepted),
+        call: None,
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        heartbeat_s: 10,
+        offline_after_s: 35,
+        extended_data_bytes_max: 2_048,
+    }
+}
+
+pub fn preview(verdicts: Vec<Verdict>, calls: Vec<Call>) -> ToDevice {
+    ToDevice::Preview(Box::new(Preview {
+        server_time: NOON,
+        epoch: 0x0123_4567_89ab_cdef,
+        limits: limits(),
+        verdicts,
+        calls,
+    }))
+}
+
 pub fn to_device() -> Vec<Sample<ToDevice>> {
+    let a_verdict = Verdict {
+        number: 64,
+        op: op(),
+        result: Ok(Outcome::Accepted),
+        call: Some(every_call().remove(0)),
+    };
     let welcome = Welcome {
         version: 1,
         server_time: NOON,
@@ -515,11 +549,7 @@ pub fn to_device() -> Vec<Sample<ToDevice>> {
         cursor_valid: true,
         last_number: 7,
         welcome_token: "welcome-4".into(),
-        limits: Limits {
-            heartbeat_s: 10,
-            offline_after_s: 35,
-            extended_data_bytes_max: 2_048,
-        },
+        limits: limits(),
     };
     let mut all = named([
         ("welcome", ToDevice::Welcome(Box::new(welcome))),
@@ -590,6 +620,8 @@ pub fn to_device() -> Vec<Sample<ToDevice>> {
         ),
         ("goodbye_violation", goodbye(ClosingReason::Violation)),
         ("logged_out", ToDevice::LoggedOut),
+        ("preview", preview(vec![a_verdict], every_call())),
+        ("preview_of_nothing", preview(Vec::new(), Vec::new())),
     ]);
     for (name, outcome) in outcomes() {
         all.push((format!("verdict_{name}"), verdict(Ok(outcome), None)));

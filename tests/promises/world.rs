@@ -313,7 +313,8 @@ impl World {
         phone.conn = Some(conn);
         phone.attempt = attempt;
         phone.down.push_back(Item::Up { attempt });
-        self.serve(vec![Input::Connected { conn, peer }]);
+        let early = false;
+        self.serve(vec![Input::Connected { conn, peer, early }]);
     }
 
     /// A device ends its connection, after what it has said.

@@ -287,6 +287,27 @@ async fn a_folder_that_cannot_be_written_is_named_by_server_and_engine() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_be_written_is_refused_and_is_as_it_was_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::of(folder.path(), "4m") else {
+        return;
+    };
+    let database = disk.path().join("it.db");
+    let open = || Engine::open(Config::new("127.0.0.1:9", "alice", &database));
+    let alice = open().unwrap();
+    drop(alice.call_invite(&["bob"], general()).await.unwrap());
+    alice.close().await.unwrap();
+    let before = std::fs::read(&database).unwrap();
+    disk.set_read_only(true);
+    let error = open().map(drop).expect_err("it does not open");
+    assert_eq!(error.code, Code::ReadOnly, "{error}");
+    assert!(error.retryable() && names(&error, &database), "{error}");
+    assert!(std::fs::read(&database).unwrap() == before);
+    disk.set_read_only(false);
+    assert_eq!(open().unwrap().pending().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_full_is_named_by_server_and_engine() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::of(folder.path(), "1m") else {

@@ -51,6 +51,20 @@ impl Disk {
         while file.write_all(&[0; 4_096]).is_ok() {}
     }
 
+    /// Lets nobody write to it, or everybody again.
+    pub fn set_read_only(&self, read_only: bool) {
+        let options = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
+        let done = Command::new("mount")
+            .args(["-o", options])
+            .arg(&self.path)
+            .status();
+        assert!(done.is_ok_and(|status| status.success()));
+    }
+
     /// Makes room again.
     pub fn free(&self) {
         std::fs::remove_file(self.filler()).expect("removed");

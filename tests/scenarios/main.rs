@@ -6,6 +6,7 @@ mod support;
 
 mod advanced;
 mod bad_input;
+mod copies;
 mod devices;
 mod general;
 mod joining;

@@ -138,7 +138,7 @@ fn farewell(tell: &mut Teller, folder: &Folder) -> Result<(), Failure> {
 mod tests {
     use super::expect::Expected;
     use super::*;
-    use crate::client::engine::InviteOptions;
+    use crate::client::options::InviteOptions;
 
     #[test]
     fn what_comes_instead_of_what_was_expected_ends_it_and_is_named() {

@@ -7,7 +7,7 @@ use super::stage::Stage;
 use super::tell::{Line, Teller};
 use crate::call::{CallEvent, CallId, CallUser, Mode, UserId, UserState};
 use crate::cli::failure::Failure;
-use crate::client::engine::{CallingInviteOptions, CommandOptions, InviteOptions};
+use crate::client::options::{CallingInviteOptions, CommandOptions, InviteOptions};
 use crate::client::store::CallEntry;
 
 /// For calls that somebody answers: not to run out on a slow machine.

@@ -20,9 +20,10 @@ use super::message::{self, Id, Request};
 use super::methods::{self, Local, Method, Query, Wait};
 use super::params::Params;
 use crate::call::{CommandKind, Op};
-use crate::client::engine::{Engine, Status};
+use crate::client::engine::Engine;
 use crate::client::event::{CommandSettled, ConnectionChange, Event, EventKind};
 use crate::client::json;
+use crate::client::status::Status;
 use crate::client::subscription::{Events, Lagged};
 use crate::error::{Code, Error};
 

@@ -93,15 +93,25 @@ impl Core {
             op: op.clone(),
             call: call_id.clone(),
         };
+        let doubts = self.store.doubts();
         let sent = self.write(now, |work| {
             let queued = work.queue(&actor, command, wait_s)?;
             if !queued || !ready || room == 0 || !work.syncing {
                 return Ok(Vec::new());
             }
             work.number_unsent(room)
-        })?;
-        self.send_commands(sent);
+        });
+        match sent {
+            Ok(sent) => self.send_commands(sent),
+            // What is on disk is taken, whatever the commit said: it will be sent.
+            Err(_) if self.store.doubts() != doubts && self.has_command(now, &op)? => {}
+            Err(error) => return Err(error),
+        }
         Ok(Submitted { op, call_id })
+    }
+
+    fn has_command(&mut self, now: Now, op: &Op) -> Result<bool, Error> {
+        self.write_quietly(now, |work| work.tx.has_command(op))
     }
 
     /// Sends what waits, as far as the window goes.
@@ -136,33 +146,14 @@ impl Core {
 
     /// The server has decided a command.
     pub(super) fn handle_verdict(&mut self, now: Now, verdict: Verdict) -> Result<(), Error> {
-        let Verdict {
-            number,
-            op,
-            result,
-            call,
-        } = verdict;
         // A verdict of catching up tells of a record that is old news by now.
         let live = self.held.is_none();
         let ready = self.session.is_ready();
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
         let sent = self.write_synced(now, |work| {
-            let Some(row) = work.tx.command_of_number(number)? else {
+            if !work.take_verdict(verdict, live)? {
                 return Ok(None);
-            };
-            if row.op() != &op {
-                return Err(defect(
-                    "verdict",
-                    format!(
-                        "the verdict of number {number} is for {op}, not for {}",
-                        row.op()
-                    ),
-                ));
-            }
-            work.settle_row(&row, result)?;
-            if let Some(call) = &call {
-                work.take_record(call, live)?;
             }
             if !ready {
                 work.rings_run_out()?;
@@ -190,6 +181,34 @@ impl Core {
 }
 
 impl Work<'_> {
+    /// Takes a verdict and the record that comes with it. Whether it is news: what is said again
+    /// changes nothing.
+    pub(super) fn take_verdict(&mut self, verdict: Verdict, live: bool) -> Result<bool, Error> {
+        let Verdict {
+            number,
+            op,
+            result,
+            call,
+        } = verdict;
+        let Some(row) = self.tx.command_of_number(number)? else {
+            return Ok(false);
+        };
+        if row.op() != &op {
+            return Err(defect(
+                "verdict",
+                format!(
+                    "the verdict of number {number} is for {op}, not for {}",
+                    row.op()
+                ),
+            ));
+        }
+        self.settle_row(&row, result)?;
+        if let Some(call) = &call {
+            self.take_record(call, live)?;
+        }
+        Ok(true)
+    }
+
     /// What a welcome sets going: what the server has not decided is sent again, and after it what
     /// was never sent. How many are under way then, and what to send.
     pub(super) fn commands_of_welcome(

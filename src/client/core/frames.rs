@@ -19,6 +19,7 @@ impl Core {
         self.check_turn(&frame)?;
         match frame {
             ToDevice::Welcome(welcome) => self.handle_welcome(now, &welcome),
+            ToDevice::Preview(preview) => self.handle_preview(now, *preview),
             ToDevice::Refused(refused) => self.handle_refused(now, refused.error),
             ToDevice::Verdict(verdict) => self.handle_verdict(now, *verdict),
             ToDevice::Retry(retry) => self.handle_retry(now, &retry),
@@ -55,6 +56,7 @@ impl Core {
         let online = self.session.is_online();
         let (in_turn, name) = match frame {
             ToDevice::Welcome(_) => (greeting, "welcome"),
+            ToDevice::Preview(_) => (greeting && !self.session.previewed, "preview"),
             ToDevice::Verdict(_) => (online, "verdict"),
             ToDevice::Retry(_) => (online, "retry"),
             ToDevice::Feed(_) => (online, "feed"),
@@ -81,7 +83,8 @@ impl Core {
             ));
         }
         self.sample_clock(Exchange {
-            sent_mono_ms: welcome.hello_sent_at,
+            // The hello may have been made well before; it is answered no earlier than this.
+            sent_mono_ms: self.session.up_at,
             server_received_ms: welcome.server_time,
             server_sent_ms: welcome.server_time,
             received_mono_ms: now.mono_ms,

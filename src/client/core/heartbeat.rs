@@ -118,7 +118,8 @@ impl Core {
     }
 
     pub(super) fn send_receipt(&mut self, receipt: Receipt) {
-        if self.session.is_online() {
+        // After a preview the hello is on its way, and whatever follows it comes after it.
+        if self.session.is_online() || self.session.previewed {
             self.send(ToServer::Receipt(receipt));
         }
     }

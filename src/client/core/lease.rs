@@ -48,6 +48,8 @@ pub(super) struct Lease {
     generation: Option<u64>,
     /// Up to which data version all is taken in; `None`: look anew.
     seen: Option<i64>,
+    /// How often it was not known what is in the file, as far as it was read since.
+    doubts: u64,
     /// The last position of the journal that was told, or was there before.
     told: u64,
     /// Whether the journal has more of others than could be taken in at once. What this core writes
@@ -98,6 +100,7 @@ impl Lease {
         Ok(Self {
             generation: None,
             seen: Some(tx.data_version()?),
+            doubts: 0,
             told: tx.last_position()?,
             behind: false,
             to_send: false,
@@ -219,6 +222,12 @@ impl Core {
 
     /// Takes in what others wrote since this was done last.
     pub(super) fn take_in(&mut self, now: Now) -> Result<(), Error> {
+        let doubts = self.store.doubts();
+        if self.lease.doubts != doubts {
+            // What a commit without a known end left is read as if others had written it.
+            self.lease.doubts = doubts;
+            self.lease.seen = None;
+        }
         let version = self.store.data_version()?;
         if self.lease.seen == Some(version) && !self.lease.behind {
             return Ok(());

@@ -16,6 +16,7 @@ mod commands;
 mod frames;
 mod heartbeat;
 mod lease;
+mod preview;
 mod push;
 mod records;
 mod renumber;
@@ -39,7 +40,7 @@ use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
-use super::store::{Store, Tx};
+use super::store::{Salvage, Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
@@ -164,10 +165,11 @@ impl Core {
         settings: CoreSettings,
         mut entropy: Entropy,
     ) -> Result<Self, Error> {
+        let salvage = store.take_salvage();
         let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
         let ((clock, clock_notes), feed) = store.transact(begin)?;
         let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
-        Ok(Self {
+        let mut core = Self {
             tokens: Tokens::new(settings.provides_tokens, entropy()),
             store,
             settings,
@@ -183,7 +185,28 @@ impl Core {
             taken: Vec::new(),
             changed: false,
             cursor_due: None,
-        })
+        };
+        if let Some(salvage) = salvage {
+            core.tell_salvage(salvage);
+        }
+        Ok(core)
+    }
+
+    /// The file was damaged, and this one was begun in its place: what that ended is told.
+    fn tell_salvage(&mut self, salvage: Salvage) {
+        self.session.error = Some(format!(
+            "the database was damaged and set aside as {}; this device is another one since",
+            salvage.aside.display()
+        ));
+        let told = salvage.ended.into_iter();
+        self.effects
+            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+    }
+
+    /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
+    /// can do anything.
+    pub fn must_be_reopened(&self) -> bool {
+        self.store.has_moved()
     }
 
     /// The user.
@@ -336,6 +359,28 @@ impl Core {
 
     /// Also gives whether anything was written.
     fn transact<T>(
+        &mut self,
+        now: Now,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,
+    ) -> Result<(T, bool), Error> {
+        let doubts = self.store.doubts();
+        let done = self.transact_once(now, work);
+        if self.store.doubts() != doubts {
+            self.lose_track(now);
+        }
+        done
+    }
+
+    /// It is not known what of the last transaction is on disk. What was to go with it is asked for
+    /// again, over another connection; what it journaled is told once the file can be read.
+    fn lose_track(&mut self, now: Now) {
+        self.cursor_due = None;
+        if self.session.is_online() {
+            self.drop_link(now, "the disk failed");
+        }
+    }
+
+    fn transact_once<T>(
         &mut self,
         now: Now,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Error>,

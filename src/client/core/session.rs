@@ -35,9 +35,9 @@ pub(super) enum Phase {
     Off,
     /// The next attempt begins at that time.
     Waiting { until: i64 },
-    /// The link is connecting.
+    /// The link is connecting; the hello waits there, or is on its way already.
     Connecting,
-    /// The hello is sent.
+    /// There is a connection, and the hello is on it.
     Greeting { until: i64 },
     /// Welcomed. `open_done`: all that rings or is open has come; `history_done`: all else, too.
     Online { open_done: bool, history_done: bool },
@@ -62,6 +62,12 @@ pub struct LinkStatus {
 pub(super) struct Session {
     pub(super) phase: Phase,
     attempt: u64,
+    /// Whether the link has this attempt's hello, and when it was made.
+    hello_made_at: Option<i64>,
+    /// When the connection was there.
+    pub(super) up_at: i64,
+    /// Whether the server has said what is open, and is still to take note of the hello.
+    pub(super) previewed: bool,
     pub(super) epoch: u64,
     network: bool,
     pub(super) failures: u32,
@@ -94,6 +100,9 @@ impl Session {
         Self {
             phase: Phase::Off,
             attempt: 0,
+            hello_made_at: None,
+            up_at: 0,
+            previewed: false,
             epoch,
             network: true,
             failures: 0,
@@ -219,7 +228,7 @@ impl Core {
         let (state, cause) = (ConnectionState::Connecting, ConnectionCause::ActiveLogin);
         self.change(now, state, cause, "");
         if !self.token_comes_first(now) {
-            self.connect();
+            self.connect(now);
         }
     }
 
@@ -234,7 +243,7 @@ impl Core {
             self.hasten_token(now);
             // Said once more, it is no reason to give up what there is.
             if let Phase::Waiting { .. } = self.session.phase {
-                self.connect();
+                self.connect(now);
             }
         } else if self.session.phase != Phase::Off {
             // What is still in the pipe is not listened to.
@@ -266,7 +275,7 @@ impl Core {
                 self.effects
                     .push_back(Effect::Link(LinkCommand::NetworkChanged));
             }
-            Phase::Waiting { .. } if self.session.network => self.connect(),
+            Phase::Waiting { .. } if self.session.network => self.connect(now),
             Phase::Off | Phase::Waiting { .. } => {}
         }
     }
@@ -279,7 +288,7 @@ impl Core {
         }
         self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
         if let Phase::Waiting { .. } = self.session.phase {
-            self.connect();
+            self.connect(now);
         }
         self.say_logout();
     }
@@ -328,7 +337,7 @@ impl Core {
         let current = self.session.attempt;
         match event {
             LinkEvent::Up { attempt, .. } if attempt == current => {
-                let done = self.greet(now);
+                let done = self.link_up(now);
                 self.or_drop_link(now, done)
             }
             LinkEvent::Frame { attempt, frame } if attempt == current => {
@@ -359,7 +368,7 @@ impl Core {
             self.logged_out(now);
         }
         match self.session.phase {
-            Phase::Waiting { until } if until <= time && self.session.network => self.connect(),
+            Phase::Waiting { until } if until <= time && self.session.network => self.connect(now),
             Phase::Greeting { until } if until <= time => {
                 self.drop_link(now, "the server did not answer the hello in time");
             }
@@ -377,18 +386,41 @@ impl Core {
         Ok(())
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, now: Now) {
         if !self.is_syncing() {
             return;
         }
         self.session.attempt += 1;
         self.session.phase = Phase::Connecting;
+        self.session.hello_made_at = None;
+        self.session.previewed = false;
         let attempt = self.session.attempt;
         self.effects
             .push_back(Effect::Link(LinkCommand::Connect { attempt }));
+        // At once, so that it can go with the first packet. A file that cannot be read now is read
+        // when the connection is there, and then it is an error.
+        let _ = self.say_hello(now);
     }
 
-    fn greet(&mut self, now: Now) -> Result<(), Error> {
+    fn link_up(&mut self, now: Now) -> Result<(), Error> {
+        self.session.up_at = now.mono_ms;
+        self.session.last_sent = now.mono_ms;
+        self.session.phase = Phase::Greeting {
+            until: now.mono_ms + HELLO_TIMEOUT_MS,
+        };
+        if self.session.hello_made_at.is_none() {
+            return self.say_hello(now);
+        }
+        // The hello is on its way; whether this engine is still the one to say more, the file knows.
+        self.on_file_synced(now, |_| Ok(()))
+    }
+
+    /// When the hello of this attempt was made.
+    pub(super) fn hello_made_at(&self) -> i64 {
+        self.session.hello_made_at.unwrap_or(self.session.up_at)
+    }
+
+    fn say_hello(&mut self, now: Now) -> Result<(), Error> {
         let hello = self.on_file_synced(now, |tx| {
             Ok(Hello {
                 version_min: VERSION_MIN,
@@ -417,9 +449,7 @@ impl Core {
             && hello.open_calls.pop().is_some()
         {}
         self.session.shown_token.clone_from(&hello.token);
-        self.session.phase = Phase::Greeting {
-            until: now.mono_ms + HELLO_TIMEOUT_MS,
-        };
+        self.session.hello_made_at = Some(now.mono_ms);
         self.send_at(now, ToServer::Hello(Box::new(hello)));
         Ok(())
     }
@@ -525,6 +555,7 @@ impl Core {
 
     /// What holds only while online ends. What was held back is on disk, so it may be heard.
     fn leave_online(&mut self) {
+        self.session.previewed = false;
         self.session.ping_sent = None;
         self.session.line_held = None;
         self.release_held();

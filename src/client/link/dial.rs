@@ -3,17 +3,25 @@
 //! The addresses of a name are tried in the order they came in, each with a head start over the
 //! next; the first handshake that succeeds wins. So a family of addresses that leads nowhere costs
 //! a moment, not the whole time of the attempt.
+//!
+//! Only the first address gets the hello ahead of its handshake. It is closed in the same moment in
+//! which another wins: a server that takes the same hello from two connections would believe in a
+//! copy of the device.
 
 use std::cell::RefCell;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection};
+use quinn::{ClientConfig, Connecting, Connection, ConnectionError};
+use quinn::{RecvStream, SendStream, ZeroRttAccepted};
 use rustls::pki_types::ServerName;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::mailbox::Mailbox;
 use super::socket::Sockets;
 use super::why;
 use crate::client::transport::{DownKind, LinkDown};
@@ -109,17 +117,33 @@ impl Progress {
     }
 }
 
-/// Resolves the name and connects. Does not end by itself where nobody answers.
+/// What comes of an attempt that succeeds.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection; its handshake is complete.
+    pub connection: Connection,
+    /// The stream that the hello went ahead on, if the server took it so.
+    pub stream: Option<(SendStream, RecvStream)>,
+}
+
+/// A handshake that brings the hello along.
+type Early<'a> = Pin<Box<dyn Future<Output = Result<Dialled, ConnectionError>> + 'a>>;
+
+/// Resolves the name and connects; `hello` is where the hello comes from, and of which attempt. Does
+/// not end by itself where nobody answers.
 pub async fn dial(
     target: &Target,
     config: &ClientConfig,
     sockets: &RefCell<Sockets>,
+    hello: (&Mailbox, u64),
     progress: &mut Progress,
-) -> Result<Connection, LinkDown> {
+) -> Result<Dialled, LinkDown> {
     let addresses = resolve(target).await?;
     progress.resolved = true;
     let mut addresses = addresses.into_iter();
     let mut handshakes = JoinSet::new();
+    let mut early: Option<Early<'_>> = None;
+    let mut is_first = true;
     let mut next = addresses.next();
     loop {
         if let Some(address) = next.take() {
@@ -129,7 +153,11 @@ pub async fn dial(
                     .connect(config.clone(), address, &target.server_name);
             match started {
                 Ok(connecting) => {
-                    handshakes.spawn(connecting);
+                    if std::mem::take(&mut is_first) {
+                        early = go_ahead(connecting, hello, &mut handshakes);
+                    } else {
+                        handshakes.spawn(connecting);
+                    }
                 }
                 Err(down) => {
                     note(&mut progress.failure, down);
@@ -141,10 +169,24 @@ pub async fn dial(
             }
         }
         tokio::select! {
+            // Looked at first: if it is complete, the server may have its hello already.
+            biased;
+            Some(ended) = ended(&mut early), if early.is_some() => {
+                early = None;
+                match ended {
+                    Ok(dialled) => {
+                        let server = dialled.connection.remote_address();
+                        sockets.borrow_mut().keep_only(server);
+                        return Ok(dialled);
+                    }
+                    Err(error) => note(&mut progress.failure, why::of_handshake(&error)),
+                }
+            }
             Some(ended) = handshakes.join_next() => match ended {
                 Ok(Ok(connection)) => {
+                    drop(early);
                     sockets.borrow_mut().keep_only(connection.remote_address());
-                    return Ok(connection);
+                    return Ok(Dialled { connection, stream: None });
                 }
                 Ok(Err(error)) => note(&mut progress.failure, why::of_handshake(&error)),
                 Err(error) => note(
@@ -158,6 +200,59 @@ pub async fn dial(
             }
         }
         next = addresses.next();
+    }
+}
+
+/// Goes on with the hello where there is a session to resume, and without one elsewhere.
+fn go_ahead<'a>(
+    connecting: Connecting,
+    hello: (&'a Mailbox, u64),
+    handshakes: &mut JoinSet<Result<Connection, ConnectionError>>,
+) -> Option<Early<'a>> {
+    match connecting.into_0rtt() {
+        Ok((connection, accepted)) => Some(Box::pin(bring_hello(connection, accepted, hello))),
+        Err(connecting) => {
+            handshakes.spawn(connecting);
+            None
+        }
+    }
+}
+
+async fn bring_hello(
+    connection: Connection,
+    mut accepted: ZeroRttAccepted,
+    (mailbox, attempt): (&Mailbox, u64),
+) -> Result<Dialled, ConnectionError> {
+    let (mut send, receive) = connection.open_bi().await?;
+    let mut went = false;
+    let is_accepted = tokio::select! {
+        biased;
+        hello = mailbox.hello(attempt) => {
+            // A refusal is what `accepted` says, and an end what the connection does.
+            went = send.write_all(&hello).await.is_ok();
+            accepted.await
+        }
+        is_accepted = &mut accepted => is_accepted,
+    };
+    if let Some(error) = connection.close_reason() {
+        return Err(error);
+    }
+    if !is_accepted {
+        tracing::debug!("the server wants the hello after the handshake");
+        let stream = None;
+        return Ok(Dialled { connection, stream });
+    }
+    if went {
+        mailbox.hello_went(attempt);
+    }
+    let stream = Some((send, receive));
+    Ok(Dialled { connection, stream })
+}
+
+async fn ended(early: &mut Option<Early<'_>>) -> Option<Result<Dialled, ConnectionError>> {
+    match early {
+        Some(early) => Some(early.as_mut().await),
+        None => pending().await,
     }
 }
 

@@ -76,6 +76,10 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Outbox {
     attempt: Option<u64>,
+    /// The first frame, until it is known to have gone or the connection is there.
+    hello: Option<Vec<u8>>,
+    /// Whether what comes now goes behind what went before.
+    begun: bool,
     bytes: Vec<u8>,
     closing: bool,
     broken: Option<LinkDown>,
@@ -123,6 +127,26 @@ impl Mailbox {
     /// Cuts everything off from the network, as if it had gone and come back.
     pub fn cut(&self) {
         mem::take(&mut self.lock().gate).shut();
+    }
+
+    /// Waits for the hello of that attempt, to send it ahead. It stays here until
+    /// [`Self::hello_went`], because the server may refuse it so.
+    pub async fn hello(&self, attempt: u64) -> Vec<u8> {
+        self.when(|waiting| {
+            if waiting.cut || waiting.rebind {
+                return None;
+            }
+            waiting.outbox.of(attempt)?.hello.clone()
+        })
+        .await
+    }
+
+    /// The hello of that attempt has gone ahead, and the server took it so.
+    pub fn hello_went(&self, attempt: u64) {
+        if let Some(outbox) = self.lock().outbox.of(attempt) {
+            outbox.hello = None;
+            outbox.begun = true;
+        }
     }
 
     /// Waits for frames of that attempt to write, or for its end. What was sent after a change of
@@ -238,11 +262,30 @@ impl Outbox {
                     ),
                 ));
             }
-            Ok(bytes) => self.bytes.extend_from_slice(&bytes),
+            Ok(bytes) => self.keep(frame, bytes),
+        }
+    }
+
+    fn keep(&mut self, frame: &ToServer, bytes: Vec<u8>) {
+        match frame {
+            ToServer::Hello(_) if !self.begun && self.hello.is_none() => self.hello = Some(bytes),
+            ToServer::Hello(_)
+            | ToServer::Command(_)
+            | ToServer::Receipt(_)
+            | ToServer::Ping(_)
+            | ToServer::Settled(_)
+            | ToServer::Renew(_)
+            | ToServer::Seen(_)
+            | ToServer::Logout => self.bytes.extend_from_slice(&bytes),
         }
     }
 
     fn outgoing(&mut self) -> Option<Outgoing> {
+        self.begun = true;
+        if let Some(mut bytes) = self.hello.take() {
+            bytes.append(&mut self.bytes);
+            return Some(Outgoing::Bytes(bytes));
+        }
         if !self.bytes.is_empty() {
             return Some(Outgoing::Bytes(mem::take(&mut self.bytes)));
         }

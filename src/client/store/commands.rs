@@ -339,6 +339,30 @@ impl Tx<'_> {
         .map(drop)
     }
 
+    /// The same, of a command that is named by its identity.
+    pub(super) fn settle_op(
+        &self,
+        op: &Op,
+        result: &Result<Outcome, Error>,
+        now: Millis,
+    ) -> Result<(), Error> {
+        let n = self.run(self.sql.query_row(
+            "SELECT n FROM commands WHERE op = ?",
+            [op.as_str()],
+            |row| row.get(0),
+        ))?;
+        self.settle(n, result, now)
+    }
+
+    /// Whether a command is in the file.
+    pub fn has_command(&self, op: &Op) -> Result<bool, Error> {
+        self.run(self.sql.query_row(
+            "SELECT EXISTS (SELECT 1 FROM commands WHERE op = ?)",
+            [op.as_str()],
+            |row| row.get(0),
+        ))
+    }
+
     fn rows(
         &self,
         table: &str,

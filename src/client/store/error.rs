@@ -3,9 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::error::{Code, Error};
+
+/// The reason within [`Code::Corrupt`] that SQLite gave.
+const DAMAGED: &str = "corrupt";
 
 /// A failure while the file is in use.
 pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Error {
@@ -28,8 +31,10 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Error {
         ),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
             Code::Corrupt,
-            "corrupt",
-            format!("{file} is damaged or not a database: {error}; set it aside and start anew"),
+            DAMAGED,
+            format!(
+                "{file} is damaged: {error}; open it again, which sets it aside and begins anew"
+            ),
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
             Code::InUse,
@@ -42,6 +47,46 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Error {
             format!("{file} could not be used: {error}"),
         ),
     }
+}
+
+/// Whether a sync failed: then nothing is known any more of what is on disk.
+pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    let failed = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+    error
+        .sqlite_error()
+        .is_some_and(|error| failed.contains(&error.extended_code))
+}
+
+/// Whether nothing of a commit that failed so can be on disk.
+pub(super) fn is_certainly_not_committed(error: &rusqlite::Error) -> bool {
+    let certain = [
+        ErrorCode::DatabaseBusy,
+        ErrorCode::DatabaseLocked,
+        ErrorCode::DiskFull,
+        ErrorCode::ReadOnly,
+        ErrorCode::ConstraintViolation,
+    ];
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| certain.contains(&code))
+}
+
+/// Whether the file was found to be damaged, and is this engine's own.
+pub(super) fn is_damage(error: &Error) -> bool {
+    error.code == Code::Corrupt && error.reason == DAMAGED
+}
+
+/// The name that the file had is another file's now, or nobody's.
+pub(super) fn moved(path: &Path) -> Error {
+    Error::new(
+        Code::ReadOnly,
+        "moved",
+        format!(
+            "{} was removed, renamed or replaced while it was open; put it back and resume, or \
+             resume to begin a new one",
+            path.display()
+        ),
+    )
 }
 
 /// A failure while the file is opened: what cannot be opened cannot be written.

@@ -2,7 +2,8 @@
 //! says whose it is. [`OsFiles`] is the operating system's; tests bring one that they can break.
 
 use std::any::Any;
-use std::fs::{OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::io_failure;
@@ -31,7 +32,32 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// [`Code::ReadOnly`], [`Code::DiskFull`].
     fn create(&self, file: &Path) -> Result<(), Error>;
+    /// Whether there is a file of that name.
+    fn exists(&self, file: &Path) -> bool;
+    /// Which file has that name now; `None` where there is none, or where files cannot be told
+    /// apart.
+    fn identity(&self, file: &Path) -> Option<FileId>;
+    /// Gives a file another name, which nothing has. It has that one for good when this returns.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`], [`Code::DiskFull`].
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error>;
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`].
+    fn remove(&self, file: &Path) -> Result<(), Error>;
+    /// Writes what can be read of a file once more in its place, and syncs it. After a sync that
+    /// failed, systems take for written what is not, and only what is written anew is tried again.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`], [`Code::DiskFull`].
+    fn write_again(&self, file: &Path) -> Result<(), Error>;
 }
+
+/// Tells files apart, whatever they are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId(pub u64, pub u64);
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,9 +87,7 @@ impl Files for OsFiles {
 
     /// The lock is on a file beside the database, because SQLite's own locks are on that one.
     fn lock(&self, file: &Path) -> Result<Option<Lock>, Error> {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".lock");
-        let name = PathBuf::from(name);
+        let name = beside(file, ".lock");
         check_is_file(&name)?;
         let file = OpenOptions::new()
             .create(true)
@@ -89,6 +113,69 @@ impl Files for OsFiles {
             .map(drop)
             .map_err(|error| io_failure(file, &error))
     }
+
+    fn exists(&self, file: &Path) -> bool {
+        file.symlink_metadata().is_ok()
+    }
+
+    #[cfg(unix)]
+    fn identity(&self, file: &Path) -> Option<FileId> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = file.metadata().ok()?;
+        Some(FileId(metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn identity(&self, _file: &Path) -> Option<FileId> {
+        // An open file cannot be taken away there.
+        None
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        fs::rename(from, to)
+            .and_then(|()| sync_folder(to))
+            .map_err(|error| io_failure(from, &error))
+    }
+
+    fn remove(&self, file: &Path) -> Result<(), Error> {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_failure(file, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn write_again(&self, file: &Path) -> Result<(), Error> {
+        rewrite(file).map_err(|error| io_failure(file, &error))
+    }
+}
+
+fn rewrite(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    file.rewind()?;
+    file.write_all(&bytes)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn sync_folder(of: &Path) -> io::Result<()> {
+    match of.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_of: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The file beside it whose name goes on like that.
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Opening a pipe would wait for its other end.

@@ -24,6 +24,16 @@ impl Tx<'_> {
         Ok(self.sql.last_insert_rowid().cast_unsigned())
     }
 
+    /// Lets a journal that is empty go on behind a position.
+    pub(super) fn begin_journal_after(&self, position: i64) -> Result<(), Error> {
+        // There is a row for each table that ever had one.
+        self.cached(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
+            params![position],
+        )
+        .map(drop)
+    }
+
     /// Appends the verdict of a command that only a newer build can read, for that one to tell.
     pub fn append_foreign_settled(
         &self,

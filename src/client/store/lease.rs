@@ -38,6 +38,19 @@ impl FileLock {
             held: files.lock(file)?,
         })
     }
+
+    /// The lock, left to others.
+    pub(super) fn not_held(files: &Arc<dyn Files>, file: &Path) -> Self {
+        Self {
+            files: Arc::clone(files),
+            file: file.to_owned(),
+            held: None,
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
 }
 
 impl Store {
@@ -58,8 +71,12 @@ impl Store {
     }
 
     /// A number that is another one once another connection has written to the file.
-    pub fn data_version(&self) -> Result<i64, Error> {
-        data_version(&self.connection).map_err(|error| failure(&self.path, &error))
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
+    pub fn data_version(&mut self) -> Result<i64, Error> {
+        let version = data_version(self.reconnect()?);
+        version.map_err(|error| failure(&self.path, &error))
     }
 
     /// Reads one snapshot, without keeping anybody from writing.

@@ -25,15 +25,20 @@ impl Store {
     ///
     /// # Errors
     /// What keeps SQLite from it.
-    pub fn limit_memory(&self, memory: Memory) -> Result<(), Error> {
-        match memory {
-            Memory::Normal => Ok(()),
-            Memory::Low => {
-                let statements = STATEMENTS_KEPT_LOW;
-                limit(&self.connection, CACHE_LOW_KIB, statements)
-                    .map_err(|error| failure(&self.path, &error))
-            }
-        }
+    pub fn limit_memory(&mut self, memory: Memory) -> Result<(), Error> {
+        self.memory = memory;
+        self.connection
+            .iter()
+            .try_for_each(|connection| limit_writer(connection, memory))
+            .map_err(|error| failure(&self.path, &error))
+    }
+}
+
+/// Has the connection that writes take as much memory as is allowed.
+pub(super) fn limit_writer(connection: &Connection, memory: Memory) -> rusqlite::Result<()> {
+    match memory {
+        Memory::Normal => Ok(()),
+        Memory::Low => limit(connection, CACHE_LOW_KIB, STATEMENTS_KEPT_LOW),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the file knows of itself and of where it is with the server.
 
+use std::path::Path;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Tx;
@@ -11,6 +13,7 @@ const USER_ID: &str = "user_id";
 const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
+const SET_ASIDE: &str = "set_aside";
 
 /// The largest number of a command that a file is believed; none comes near it by counting.
 const NUMBER_MAX: u64 = 1 << 53;
@@ -102,6 +105,11 @@ impl Tx<'_> {
 
     pub(super) fn set_next_number(&self, number: u64) -> Result<(), Error> {
         self.set_meta(NEXT_NUMBER, &number.to_string())
+    }
+
+    /// Notes in the place of which damaged file this one was made.
+    pub(super) fn set_set_aside(&self, damaged: &Path) -> Result<(), Error> {
+        self.set_meta(SET_ASIDE, &damaged.to_string_lossy())
     }
 
     /// How far the file is with the server.

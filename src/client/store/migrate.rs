@@ -44,28 +44,33 @@ pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(),
             ),
         ));
     }
-    let marks: (i64, bool) = connection
-        .query_row(
-            "SELECT (SELECT application_id FROM pragma_application_id),
-                    EXISTS (SELECT 1 FROM sqlite_schema)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+    let mark: i64 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(|error| failure(path, &error))?;
-    match marks {
-        (APPLICATION_ID, _) | (0, false) => connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-            .map(drop)
-            .map_err(|error| failure(path, &error)),
-        (_, _) => Err(Error::new(
-            Code::Corrupt,
-            "foreign",
-            format!(
-                "{} is the database of another program; name another file",
-                path.display()
-            ),
-        )),
+    let is_used = connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| {
+            row.get(0)
+        })
+        // Damaged or not, what does not bear this engine's mark is left alone.
+        .map_err(|error| match mark {
+            APPLICATION_ID => failure(path, &error),
+            _ => foreign(path),
+        })?;
+    match (mark, is_used) {
+        (APPLICATION_ID, _) | (0, false) => Ok(()),
+        (_, _) => Err(foreign(path)),
     }
+}
+
+fn foreign(path: &Path) -> Error {
+    Error::new(
+        Code::Corrupt,
+        "foreign",
+        format!(
+            "{} is the database of another program; name another file",
+            path.display()
+        ),
+    )
 }
 
 /// Leads the file to this build's version.

@@ -16,7 +16,9 @@ mod meta;
 mod migrate;
 mod read;
 mod rows;
+mod salvage;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +32,17 @@ pub use rusqlite::Connection as ByHand;
 
 pub use calls::StoredCall;
 pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
-pub use files::{Files, Lock, OsFiles};
+pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
+pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
+use crate::client::config::Memory;
 use crate::error::{Code, Error};
-use error::{failure, open_failure};
+use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
+use files::beside;
 use lease::FileLock;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
@@ -53,16 +58,30 @@ const WAL_PAGES_MAX: u32 = 2_000;
 const WAL_BYTES_KEPT: u32 = 4 * 1024 * 1024;
 /// Memory for pages, in KiB.
 const CACHE_KIB: i32 = 2_048;
+/// How the name of the write-ahead log goes on.
+const LOG: &str = "-wal";
 
 /// The database of one user on one device, with its writing connection.
 pub struct Store {
-    connection: Connection,
+    files: Arc<dyn Files>,
+    /// As the app named it.
     path: PathBuf,
+    file: PathBuf,
+    /// `None` while it is not known what is on disk.
+    connection: Option<Connection>,
+    identity: Identity,
+    has_moved: bool,
+    doubts: u64,
+    salvage: Option<Salvage>,
+    memory: Memory,
     user: UserId,
     device: DeviceId,
     /// Let go after the connection is closed.
     lock: FileLock,
 }
+
+/// Which files a connection has open: the database and its log.
+type Identity = [Option<FileId>; 2];
 
 /// A transaction of the store. Dropped without [`Store::transact`]'s commit, it leaves nothing.
 pub struct Tx<'a> {
@@ -71,11 +90,25 @@ pub struct Tx<'a> {
     device: &'a DeviceId,
     path: &'a Path,
     changes_before: u64,
+    sync_failed: Cell<bool>,
+}
+
+/// What a transaction came to.
+enum Attempt<T> {
+    Done {
+        value: T,
+        wrote: bool,
+    },
+    Nothing(Error),
+    /// It may be on disk or not.
+    Unknown(Error),
 }
 
 impl Store {
     /// Opens the file, or makes it. `fresh_device` names the device if the file does not yet. Other
     /// engines may have it open, too; the first has the lock ([`Self::lock`]).
+    ///
+    /// A file that is damaged is set aside, and another one begun; see [`Self::take_salvage`].
     ///
     /// # Errors
     /// [`Code::InUse`] when another program is writing it for too long, [`Code::NewerVersion`],
@@ -98,22 +131,59 @@ impl Store {
         check_sqlite()?;
         let file = files.resolve(path)?;
         let lock = FileLock::try_on(files, &file)?;
-        files.create(&file)?;
+        let open = || Self::open_file(files, path, &file, user, fresh_device);
+        if !lock.is_held() {
+            // Whoever has it sees to a damaged file.
+            return open();
+        }
+        salvage::finish(files.as_ref(), &file)?;
+        let mut store = match open() {
+            Err(error) if is_damage(&error) => {
+                let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
+                let mut store = open()?;
+                store.salvage = Some(salvage);
+                store
+            }
+            opened => opened?,
+        };
+        store.lock = lock;
+        Ok(store)
+    }
+
+    /// Opens what is there under that name, damaged or not.
+    fn open_file(
+        files: &Arc<dyn Files>,
+        path: &Path,
+        file: &Path,
+        user: &UserId,
+        fresh_device: &DeviceId,
+    ) -> Result<Self, Error> {
+        files.create(file)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
-            connect(files.vfs(), &file, flags).map_err(|error| open_failure(path, &error))?;
+            connect(files.vfs(), file, flags).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
         lease::among_others(|| prepare_writer(&connection))
             .map_err(|error| open_failure(path, &error))?;
+        salvage::check_if_suspected(files.as_ref(), &connection, path, file)?;
         migrate::run(&mut connection, path)?;
         let mut store = Self {
-            connection,
+            files: Arc::clone(files),
             path: path.to_owned(),
+            file: file.to_owned(),
+            connection: Some(connection),
+            identity: [None; 2],
+            has_moved: false,
+            doubts: 0,
+            salvage: None,
+            memory: Memory::Normal,
             user: user.clone(),
             device: fresh_device.clone(),
-            lock,
+            lock: FileLock::not_held(files, file),
         };
         store.device = store.transact(|tx| tx.identify(fresh_device))?;
+        store.set_checkpoint_on_close(true);
+        store.identity = store.identity_now();
         Ok(store)
     }
 
@@ -127,8 +197,33 @@ impl Store {
         &self.device
     }
 
+    /// What was saved of a damaged file, if opening found one. Given once.
+    pub fn take_salvage(&mut self) -> Option<Salvage> {
+        self.salvage.take()
+    }
+
+    /// How often it was not known what of a transaction is on disk. Each time, the connection was
+    /// closed; the next transaction begins with what is really there.
+    pub fn doubts(&self) -> u64 {
+        self.doubts
+    }
+
+    /// Whether that is so now.
+    pub fn is_in_doubt(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// Whether the file lost its name while it was open: only opening anew helps.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved
+    }
+
     /// Does all of `work` in one transaction that is durable when this returns `Ok`, or nothing
     /// of it.
+    ///
+    /// # Errors
+    /// What `work` gives, and what the file has against it. If [`Self::doubts`] grew, all of it may
+    /// be there nevertheless.
     pub fn transact<T>(
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
@@ -141,23 +236,125 @@ impl Store {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let sql = self
-            .connection
-            .transaction_with_behavior(behavior)
-            .map_err(|error| failure(&self.path, &error))?;
+        if self.has_moved {
+            return Err(moved(&self.path));
+        }
+        let result = match self.attempt(behavior, work)? {
+            Attempt::Done { value, wrote } => {
+                // Nobody would find it again.
+                if wrote && self.identity_now() != self.identity && self.identity != [None; 2] {
+                    self.has_moved = true;
+                    self.set_checkpoint_on_close(false);
+                    return Err(moved(&self.path));
+                }
+                return Ok(value);
+            }
+            Attempt::Nothing(error) => error,
+            Attempt::Unknown(error) => {
+                self.doubts += 1;
+                // Closing is not to copy a log whose end is not known into the database.
+                self.set_checkpoint_on_close(false);
+                self.connection = None;
+                error
+            }
+        };
+        if is_damage(&result) {
+            self.suspect();
+        }
+        Err(result)
+    }
+
+    fn attempt<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<Attempt<T>, Error> {
+        self.reconnect()?;
+        let Some(connection) = &mut self.connection else {
+            return Err(moved(&self.path));
+        };
+        let path = &self.path;
+        let sql = match connection.transaction_with_behavior(behavior) {
+            Ok(sql) => sql,
+            Err(error) if is_failed_sync(&error) => {
+                return Ok(Attempt::Unknown(failure(path, &error)));
+            }
+            Err(error) => return Ok(Attempt::Nothing(failure(path, &error))),
+        };
         let changes_before = sql.total_changes();
         let tx = Tx {
             sql,
             user: &self.user,
             device: &self.device,
-            path: &self.path,
+            path,
             changes_before,
+            sync_failed: Cell::new(false),
         };
-        let value = work(&tx)?;
-        tx.sql
-            .commit()
-            .map_err(|error| failure(&self.path, &error))?;
-        Ok(value)
+        let value = match work(&tx) {
+            Ok(value) => value,
+            Err(error) if tx.sync_failed.get() => return Ok(Attempt::Unknown(error)),
+            Err(error) => return Ok(Attempt::Nothing(error)),
+        };
+        let wrote = tx.has_written();
+        Ok(match tx.sql.commit() {
+            Ok(()) => Attempt::Done { value, wrote },
+            Err(error) if is_certainly_not_committed(&error) => {
+                Attempt::Nothing(failure(path, &error))
+            }
+            Err(error) => Attempt::Unknown(failure(path, &error)),
+        })
+    }
+
+    /// The connection, opened once more if it had to be closed.
+    fn reconnect(&mut self) -> Result<&Connection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(self.connection.insert(connection)),
+            None => {
+                let connection = self.reopen()?;
+                Ok(self.connection.insert(connection))
+            }
+        }
+    }
+
+    /// Opens the file once more after a failed commit. What can be read of its log need not be on
+    /// disk, whatever syncs say from then on; so that is written anew first.
+    fn reopen(&self) -> Result<Connection, Error> {
+        if self.identity_now() != self.identity {
+            return Err(moved(&self.path));
+        }
+        let told = |error: &rusqlite::Error| failure(&self.path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = connect(self.files.vfs(), &self.file, flags).map_err(|e| told(&e))?;
+        prepare_writer(&connection)
+            .and_then(|()| memory::limit_writer(&connection, self.memory))
+            .map_err(|error| told(&error))?;
+        // Nobody else appends to the log meanwhile.
+        let writing = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| told(&error))?;
+        let log = beside(&self.file, LOG);
+        if self.files.exists(&log) {
+            self.files.write_again(&log)?;
+        }
+        writing.rollback().map_err(|error| told(&error))?;
+        Ok(connection)
+    }
+
+    fn identity_now(&self) -> Identity {
+        let log = beside(&self.file, LOG);
+        [&self.file, &log].map(|file| self.files.identity(file))
+    }
+
+    /// Has the file looked through when it is opened the next time.
+    pub fn suspect(&self) {
+        salvage::suspect(self.files.as_ref(), &self.file);
+    }
+
+    fn set_checkpoint_on_close(&self, on: bool) {
+        if let Some(connection) = &self.connection {
+            // If it cannot be set, the checkpoint takes only what was synced before.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on);
+        }
     }
 
     /// Gives the file a new identity, after it was found to be a copy.
@@ -167,7 +364,11 @@ impl Store {
 
     /// Writes the WAL back into the file as far as it goes.
     pub fn checkpoint(&self) -> Result<(), Error> {
-        self.connection
+        let Some(connection) = &self.connection else {
+            // What is not known to be on disk is left as it is.
+            return Ok(());
+        };
+        connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|error| failure(&self.path, &error))
     }
@@ -190,7 +391,12 @@ impl Tx<'_> {
     }
 
     fn run<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|error| failure(self.path, &error))
+        result.map_err(|error| {
+            if is_failed_sync(&error) {
+                self.sync_failed.set(true);
+            }
+            failure(self.path, &error)
+        })
     }
 }
 

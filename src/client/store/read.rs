@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::calls::SORT_KEY_BITS;
 use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
-use super::error::{failure, open_failure};
+use super::error::{failure, is_damage, open_failure};
 use super::files::{Files, OsFiles};
 use super::memory::{limit_reader, readers_kept};
 use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
-use super::{BUSY_TIMEOUT, connect};
+use super::{BUSY_TIMEOUT, connect, salvage};
 use crate::call::{
     Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
 };
@@ -333,12 +333,25 @@ impl Readers {
                 })
                 .map_err(|error| open_failure(&self.path, &error))?,
         };
-        let value = snapshot(&connection, work).map_err(|error| failure(&self.path, &error))?;
+        let value = snapshot(&connection, work)
+            .map_err(|error| failure(&self.path, &error))
+            .inspect_err(|error| self.suspect(error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.closed == closed && idle.connections.len() < readers_kept(self.memory) {
             idle.connections.push(connection);
         }
         Ok(value)
+    }
+
+    /// Damage is noted, so that the next opening looks for it.
+    fn suspect(&self, error: &Error) {
+        // On other files than the system's, the writer comes across it as well.
+        if is_damage(error)
+            && self.vfs.is_none()
+            && let Ok(file) = OsFiles.resolve(&self.path)
+        {
+            salvage::suspect(&OsFiles, &file);
+        }
     }
 }
 

@@ -36,11 +36,10 @@ const NUMBER_MAX: u64 = 1 << 53;
 /// Most letters of a build's name that are kept.
 const BUILD_CHARS_MAX: usize = 64;
 /// Most verdicts that are read at once.
-const VERDICTS_AT_ONCE: usize = 64;
+pub(super) const VERDICTS_AT_ONCE: usize = 64;
 
-/// A hello whose form and token are good.
-struct Introduced {
-    hello: Hello,
+/// What a hello whose form and token are good comes to.
+pub(super) struct Introduced {
     version: u16,
     token_expires_at: Option<Millis>,
 }
@@ -52,21 +51,20 @@ impl State {
         conn: ConnId,
         hello: Hello,
     ) -> StoreResult<()> {
-        let introduced = match self.check_hello(hello, work.now) {
+        let introduced = match self.check_hello(&hello, work.now) {
             Ok(introduced) => introduced,
             Err(error) => return self.refuse(work, conn, error),
         };
-        let hello = &introduced.hello;
         if let Some(older) = self.connection_of(&hello.user, &hello.device) {
             self.write_row(work, older)?; // what is read next is to have it
         }
         let cursor_valid = work.read()?.knows_cursor(hello.cursor)?;
         let known = work.read()?.device(&hello.user, &hello.device)?;
-        let (row, is_ahead) = match self.recognise(hello, known, cursor_valid) {
+        let (row, is_ahead) = match self.recognise(&hello, known, cursor_valid) {
             Ok(recognised) => recognised,
             Err(error) => return self.refuse(work, conn, error),
         };
-        let row = self.renewed_row(hello, row, work.now);
+        let row = self.renewed_row(&hello, row, work.now);
         let cursor_valid = cursor_valid && !is_ahead;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
         let row = DeviceRow {
@@ -78,10 +76,11 @@ impl State {
         store.forget_verdicts(&row.user, &row.device, row.settled_number)?;
         store.put_device(&row)?;
         store.put_user(&row.user, row.capabilities, now)?;
-        self.let_in(work, conn, introduced, row, cursor_valid)
+        self.let_in(work, conn, (&hello, introduced), row, cursor_valid)
     }
 
-    fn check_hello(&self, hello: Hello, now: Millis) -> Result<Introduced, Error> {
+    /// Judges the form of a hello, and its token.
+    pub(super) fn check_hello(&self, hello: &Hello, now: Millis) -> Result<Introduced, Error> {
         let Some(version) = negotiate(hello.version_min, hello.version_max) else {
             return Err(Error::parameter(
                 "version",
@@ -113,7 +112,6 @@ impl State {
         }
         let admitted = self.admit(&hello.user, hello.token.as_deref(), now)?;
         Ok(Introduced {
-            hello,
             version,
             token_expires_at: admitted,
         })
@@ -189,12 +187,11 @@ impl State {
         &mut self,
         work: &mut Work<'_>,
         conn: ConnId,
-        introduced: Introduced,
+        (hello, introduced): (&Hello, Introduced),
         row: DeviceRow,
         cursor_valid: bool,
     ) -> StoreResult<()> {
         let Introduced {
-            hello,
             version,
             token_expires_at,
         } = introduced;
@@ -244,8 +241,8 @@ impl State {
     }
 
     /// What is sent first: all started calls open to the user, and what the device names.
-    fn open_lane(
-        &mut self,
+    pub(super) fn open_lane(
+        &self,
         work: &mut Work<'_>,
         user: &UserId,
         named: &[CallId],
@@ -298,7 +295,8 @@ impl State {
         self.say_goodbye(work, older, ClosingReason::Replaced, why)
     }
 
-    fn connection_of(&self, user: &UserId, device: &DeviceId) -> Option<ConnId> {
+    /// By which connection that device is here.
+    pub(super) fn connection_of(&self, user: &UserId, device: &DeviceId) -> Option<ConnId> {
         self.users.get(user)?.devices.get(device).copied()
     }
 
@@ -403,7 +401,7 @@ impl State {
 }
 
 /// Whether that device can have been left as its row says.
-fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
+pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
     match (known, &hello.welcome_token) {
         (None, None) => hello.next_number <= 1,
         (None, Some(_)) => false,

@@ -19,6 +19,7 @@ mod commands;
 mod feed;
 mod hello;
 mod presence;
+mod preview;
 mod push;
 mod recover;
 mod session;
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use self::recover::Facts;
-use self::session::{Bucket, Session, User};
+use self::session::{Bucket, Handshake, Session, User};
 use self::timers::{Timer, Timers};
 use self::work::{Asked, Work};
 use super::auth::Auth;
@@ -89,6 +90,14 @@ pub enum Input {
         conn: ConnId,
         /// From where.
         peer: SocketAddr,
+        /// Whether the handshake is not complete yet: what comes before [`Input::Confirmed`] may be
+        /// what somebody has recorded and sends again.
+        early: bool,
+    },
+    /// The handshake of a connection that was early is complete.
+    Confirmed {
+        /// Which.
+        conn: ConnId,
     },
     /// It sent a frame.
     Frame {
@@ -386,9 +395,10 @@ impl State {
 
     fn take(&mut self, work: &mut Work<'_>, input: Input) -> StoreResult<()> {
         match input {
-            Input::Connected { conn, peer } => {
+            Input::Connected { conn, peer, early } => {
                 let session = Session {
                     peer,
+                    handshake: Handshake::of(early),
                     heard_at: work.now,
                     queued: 0,
                     frames: Bucket::full(FRAMES_BURST, work.now),
@@ -399,6 +409,7 @@ impl State {
                     .set(Timer::Silent(conn), work.now + HELLO_WITHIN_MS);
                 Ok(())
             }
+            Input::Confirmed { conn } => self.on_confirmed(work, conn),
             Input::Frame { conn, frame } => self.on_frame(work, conn, frame),
             Input::Written { conn, frames } => {
                 if let Some(session) = self.sessions.get_mut(&conn) {
@@ -437,6 +448,9 @@ impl State {
         {
             let why = format!("more than {FRAMES_PER_SECOND} frames a second");
             return self.say_goodbye(work, conn, ClosingReason::Violation, &why);
+        }
+        if session.handshake.is_pending() {
+            return self.on_early_frame(work, conn, frame);
         }
         match frame {
             ToServer::Hello(_) if known => {

@@ -31,7 +31,10 @@ impl Facts {
                 Input::Written { conn, frames } => {
                     *facts.written.entry(*conn).or_default() += frames;
                 }
-                Input::Connected { .. } | Input::Frame { .. } | Input::Shutdown => {}
+                Input::Connected { .. }
+                | Input::Confirmed { .. }
+                | Input::Frame { .. }
+                | Input::Shutdown => {}
             }
         }
         facts

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::ConnId;
 use crate::call::{CallId, DeviceId, Millis};
+use crate::protocol::Hello;
 use crate::server::store::DeviceRow;
 
 /// A connection.
@@ -12,6 +13,8 @@ use crate::server::store::DeviceRow;
 pub(super) struct Session {
     /// Where it comes from.
     pub(super) peer: SocketAddr,
+    /// Whether it is certain that somebody is there.
+    pub(super) handshake: Handshake,
     /// When it was last heard.
     pub(super) heard_at: Millis,
     /// Frames that were handed out and not yet reported as written.
@@ -20,6 +23,34 @@ pub(super) struct Session {
     pub(super) frames: Bucket,
     /// Who it is, once it has said hello.
     pub(super) device: Option<Device>,
+}
+
+/// How far the handshake of a connection is.
+#[derive(Clone, Debug)]
+pub(super) enum Handshake {
+    /// Complete: what comes was said just now, and to this server.
+    Done,
+    /// Not complete. What has come is one hello at most, which waits.
+    Pending(Option<Box<Hello>>),
+}
+
+impl Handshake {
+    /// That of a new connection.
+    pub(super) fn of(early: bool) -> Self {
+        if early {
+            Self::Pending(None)
+        } else {
+            Self::Done
+        }
+    }
+
+    /// Whether it is not complete.
+    pub(super) fn is_pending(&self) -> bool {
+        match self {
+            Self::Pending(_) => true,
+            Self::Done => false,
+        }
+    }
 }
 
 /// A device that has said hello.

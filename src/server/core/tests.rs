@@ -5,6 +5,7 @@ mod feed;
 mod hello;
 mod hostile;
 mod presence;
+mod preview;
 mod restored;
 mod store;
 
@@ -219,7 +220,8 @@ impl World {
         self.conns += 1;
         let conn = ConnId(self.conns);
         let peer = "127.0.0.1:9".parse().unwrap();
-        self.step(vec![Input::Connected { conn, peer }]);
+        let early = false;
+        self.step(vec![Input::Connected { conn, peer, early }]);
         conn
     }
 

@@ -11,12 +11,14 @@ fn refused(code: Code) -> ToDevice {
 }
 
 #[test]
-fn the_first_attempt_is_told_and_nothing_is_said_before_the_link_is_up() {
+fn the_first_attempt_is_told_and_the_link_has_the_hello_from_the_beginning() {
     let mut device = Device::new();
     device.start();
     assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
     assert_eq!(device.links(), ["connect"]);
-    assert!(device.sent().is_empty());
+    assert_eq!(device.sent(), ["hello"]);
+    device.up();
+    assert!(device.sent().is_empty(), "and has it once");
     device.start();
     assert!(device.links().is_empty(), "a second start asks for nothing");
 }

@@ -171,10 +171,10 @@ fn a_line_that_cannot_be_started_again_is_not_forgotten() {
 #[test]
 fn a_hello_that_cannot_be_made_gives_the_link_up() {
     let mut device = Device::new();
-    device.start();
-    device.links();
     let sql = "ALTER TABLE feed RENAME TO feed_elsewhere";
     device.sql().execute_batch(sql).unwrap();
+    device.start();
+    assert_eq!(device.links(), ["connect"], "it may be readable by then");
     let (attempt, server) = (device.attempt, "127.0.0.1:1".parse().unwrap());
     let up = device.act(|core, now| core.handle_link(now, LinkEvent::Up { attempt, server }));
     assert!(up.is_err());

@@ -60,7 +60,7 @@ fn while_it_is_not_connected_it_does_not_ping() {
         device.pass(30_000);
         device.down(DownKind::HandshakeTimeout);
     }
-    assert!(device.sent().is_empty());
+    assert!(device.sent_of("ping").is_empty());
 }
 
 #[test]

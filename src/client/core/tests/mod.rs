@@ -15,6 +15,7 @@ mod journal;
 mod lease;
 mod missed;
 mod outbox;
+mod preview;
 mod provider;
 mod push;
 mod renumber;
@@ -69,6 +70,8 @@ pub struct Device {
     origin: i64,
     /// The attempt that the link was last asked for.
     attempt: u64,
+    /// The hello of that attempt.
+    hello: Option<Hello>,
     frames: Vec<ToServer>,
     links: Vec<String>,
     told: Vec<String>,
@@ -104,6 +107,7 @@ impl Device {
             boot: "boot".into(),
             origin: MONO_BEGIN,
             attempt: 0,
+            hello: None,
             frames: Vec::new(),
             links: Vec::new(),
             told: Vec::new(),
@@ -196,11 +200,15 @@ impl Device {
                         attempt, self.attempt,
                         "{frame:?} is sent on another attempt"
                     );
+                    if let ToServer::Hello(hello) = &frame {
+                        self.hello = Some(hello.as_ref().clone());
+                    }
                     self.frames.push(frame);
                 }
                 Effect::Link(command) => {
                     if let LinkCommand::Connect { attempt } = command {
                         self.attempt = attempt;
+                        self.hello = None;
                     }
                     self.links.push(words_of_link(&command));
                 }
@@ -361,17 +369,13 @@ impl Device {
         self.act(Core::start);
     }
 
-    /// The link is up: the device says hello.
+    /// The link is up, and the device's hello with it.
     pub fn up(&mut self) -> Hello {
         let attempt = self.attempt;
         let server = "127.0.0.1:1".parse().unwrap();
         self.act(|core, now| core.handle_link(now, LinkEvent::Up { attempt, server }))
             .unwrap();
-        let hello = self.frames.iter().rev().find_map(|frame| match frame {
-            ToServer::Hello(hello) => Some(hello.as_ref().clone()),
-            _ => None,
-        });
-        hello.expect("no hello")
+        self.hello.clone().expect("no hello")
     }
 
     pub fn hear(&mut self, frame: ToDevice) -> Result<(), Error> {
@@ -380,17 +384,9 @@ impl Device {
     }
 
     pub fn welcome(&mut self) {
-        let hello = self.last_hello_sent_at();
-        let welcome = self.server.welcome(hello);
+        let sent_at = self.hello.as_ref().map_or(0, |hello| hello.sent_at);
+        let welcome = self.server.welcome(sent_at);
         self.hear(ToDevice::Welcome(Box::new(welcome))).unwrap();
-    }
-
-    fn last_hello_sent_at(&self) -> i64 {
-        let hello = self.frames.iter().rev().find_map(|frame| match frame {
-            ToServer::Hello(hello) => Some(hello.sent_at),
-            _ => None,
-        });
-        hello.unwrap_or(self.now.mono_ms)
     }
 
     /// From nothing, or from waiting, to the welcome; catching up is left to do.

@@ -8,7 +8,9 @@ use crate::call::{
     Actor, Call, CallId, Command, DeviceId, Facts, Mode, Op, Rules, UserId, apply, passing,
 };
 use crate::error::Error;
-use crate::protocol::{CommandFrame, Cursor, Feed, Lane, Limits, Ping, Pong, Verdict, Welcome};
+use crate::protocol::{
+    CommandFrame, Cursor, Feed, Lane, Limits, Ping, Pong, Preview, Verdict, Welcome,
+};
 
 pub struct Server {
     pub now: i64,
@@ -48,11 +50,26 @@ impl Server {
             cursor_valid: self.cursor_valid,
             last_number: self.last_number,
             welcome_token: format!("welcome {}", self.welcomes),
-            limits: Limits {
-                heartbeat_s: self.heartbeat_s,
-                offline_after_s: 35,
-                extended_data_bytes_max: 2048,
-            },
+            limits: self.limits(),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            heartbeat_s: self.heartbeat_s,
+            offline_after_s: 35,
+            extended_data_bytes_max: 2048,
+        }
+    }
+
+    /// What is said ahead of the welcome.
+    pub fn preview(&self, verdicts: Vec<Verdict>, calls: Vec<Call>) -> Preview {
+        Preview {
+            server_time: self.now,
+            epoch: self.epoch,
+            limits: self.limits(),
+            verdicts,
+            calls,
         }
     }
 

@@ -1,0 +1,11 @@
+//! The hello with the first packet: what it saves, what refuses it, and that nobody gains anything by
+//! sending one again. Real engines, a real server, and a proxy that sees every datagram.
+
+mod ahead;
+mod database;
+#[path = "../common/proxy.rs"]
+mod proxy;
+mod quic;
+mod replay;
+mod resume;
+mod stage;

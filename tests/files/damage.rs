@@ -1,0 +1,404 @@
+//! Files whose bytes are not what was written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use offhook::call::{CallId, Command, DeviceId, Mode, UserId};
+use offhook::client::event::EventKind;
+use offhook::{Code, CommandOptions, Config, Engine, Error, Events, InviteOptions, Roots};
+
+use super::device::FILE;
+use super::disk::Disk;
+use super::look::{Look, Place};
+use super::script;
+use super::town::{BOB, Town};
+
+const PAGE: usize = 4_096;
+/// How many invites wait in the damaged file, so many that they take several pages.
+const WAITING: usize = 60;
+
+/// What damages a file.
+type Harm = fn(Vec<u8>, &Place) -> Vec<u8>;
+
+/// The database of a bob with a past: calls, one command sent and not decided, many not yet sent.
+struct Past {
+    bytes: Vec<u8>,
+    device: String,
+    place: Place,
+}
+
+fn past() -> Past {
+    let mut town = Town::new(1, None);
+    town.start();
+    (0..10).for_each(|step| script::step(&mut town, step));
+    let now = town.now();
+    let join = Command::Join {
+        extended_data: String::new(),
+    };
+    let bob = &mut town.devices[BOB];
+    assert!(bob.submit(now, "sent", "elsewhere", join));
+    bob.online = false;
+    bob.die();
+    bob.open(now);
+    for n in 0..WAITING {
+        let invite = Command::Invite {
+            invitees: vec![UserId::trusted("alice")],
+            timeout_s: 60,
+            mode: Mode::General,
+            extended_data: "a long word about why".repeat(20),
+            not_received_check: false,
+            push: None,
+        };
+        assert!(bob.submit(now, &format!("unsent-{n:02}"), &format!("c{n}"), invite));
+    }
+    assert!(bob.checkpoint(now));
+    let look = bob.look();
+    Past {
+        bytes: bob.disk.read(FILE).unwrap(),
+        device: look.text("SELECT value FROM meta WHERE key = 'device_id'"),
+        place: look.places(),
+    }
+}
+
+fn config(folder: &Path) -> Config {
+    let mut config = Config::new("127.0.0.1:1", "bob", folder.join("bob.db"));
+    config.roots = Roots::Pinned([7; 32]);
+    config
+}
+
+fn open(folder: &Path) -> Result<(Engine, Events), Error> {
+    Engine::open_with_events(config(folder))
+}
+
+fn aside(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("bob.db.corrupt-{number}"))
+}
+
+fn garbage(bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|byte| *byte ^= 0xa5);
+}
+
+fn page(bytes: &mut [u8], number: i64) -> &mut [u8] {
+    let at = (usize::try_from(number).unwrap() - 1) * PAGE;
+    &mut bytes[at..at + PAGE]
+}
+
+fn header(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
+    garbage(&mut bytes[..16]);
+    bytes
+}
+
+fn schema(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
+    garbage(&mut page(&mut bytes, 1)[100..200]);
+    bytes
+}
+
+fn calls(mut bytes: Vec<u8>, place: &Place) -> Vec<u8> {
+    garbage(page(&mut bytes, place.root("calls")));
+    bytes
+}
+
+fn journal(mut bytes: Vec<u8>, place: &Place) -> Vec<u8> {
+    garbage(page(&mut bytes, place.root("journal")));
+    bytes
+}
+
+fn index(mut bytes: Vec<u8>, place: &Place) -> Vec<u8> {
+    garbage(page(&mut bytes, place.root("journal_call")));
+    bytes
+}
+
+fn part_of_the_outbox(mut bytes: Vec<u8>, place: &Place) -> Vec<u8> {
+    let leaf = place.leaves("commands")[2];
+    garbage(page(&mut bytes, leaf));
+    bytes
+}
+
+fn tail_cut_off(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
+    bytes.truncate(bytes.len() - PAGE - 100);
+    bytes
+}
+
+fn nearly_all_cut_off(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
+    bytes.truncate(PAGE + 77);
+    bytes
+}
+
+fn no_database(_: Vec<u8>, _: &Place) -> Vec<u8> {
+    b"Dear diary, today ".repeat(300)
+}
+
+/// Uses all of an engine until something of it finds the damage.
+async fn find_damage(engine: &Engine) -> Error {
+    let id = CallId::trusted("call-0-b");
+    loop {
+        if let Err(error) = engine.pending() {
+            return error;
+        }
+        let invite = engine.call_invite(&["carl"], InviteOptions::default());
+        let invited = match invite.await {
+            Ok(invited) => invited,
+            Err(error) => return error,
+        };
+        // Never sent, both end at once, and their verdicts are journaled.
+        let cancel = engine.call_cancel(&[], invited.call_id(), CommandOptions::default());
+        if let Err(error) = cancel.await {
+            return error;
+        }
+        if let Err(error) = engine.call_accept(&id, CommandOptions::default()).await
+            && error.code == Code::Corrupt
+        {
+            return error;
+        }
+        if let Err(error) = engine.query_call_invitation_list(100, 0) {
+            return error;
+        }
+        if let Err(error) = engine.events_since(0, 1_000).await {
+            return error;
+        }
+        if let Err(error) = engine.mark_seen(None).await {
+            return error;
+        }
+    }
+}
+
+/// Opens the damaged file until it is set aside, and says what became of it: the verdicts told
+/// live, and the commands that wait.
+async fn opened_anew(name: &str, folder: &Path) -> (Vec<String>, Vec<String>, String) {
+    for _ in 0..2 {
+        let (engine, mut events) = open(folder).unwrap();
+        if !aside(folder, 1).exists() {
+            // Opening did not come across it. Using it does.
+            let error = find_damage(&engine).await;
+            assert_eq!(error.code, Code::Corrupt, "{name}: {error}");
+            engine.close().await.ok();
+            continue;
+        }
+        let status = engine.status().await.unwrap();
+        let waiting = engine.pending().unwrap();
+        let waiting = waiting.iter().map(|one| one.op.to_string()).collect();
+        engine.close().await.unwrap();
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            if let Ok(event) = event
+                && let EventKind::CommandSettled(settled) = event.kind
+            {
+                let error = settled.result.unwrap_err();
+                told.push(format!("{} {}", settled.op, error.code.number()));
+            }
+        }
+        return (told, waiting, status.device_id.to_string());
+    }
+    panic!("the damage is never found");
+}
+
+fn all_waiting() -> Vec<String> {
+    (0..WAITING).map(|n| format!("unsent-{n:02}")).collect()
+}
+
+/// Damage, whether the outbox can be read whole, in part or not at all, and whether its end of a
+/// command that was sent is told.
+const HARMS: [(&str, Harm, Readable); 9] = [
+    ("header", header, Readable::Nothing),
+    ("schema", schema, Readable::Any),
+    ("calls", calls, Readable::All),
+    ("journal", journal, Readable::All),
+    ("index", index, Readable::All),
+    ("part of the outbox", part_of_the_outbox, Readable::Part),
+    ("tail cut off", tail_cut_off, Readable::Any),
+    ("nearly all cut off", nearly_all_cut_off, Readable::Any),
+    ("no database", no_database, Readable::Nothing),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Readable {
+    All,
+    Part,
+    Nothing,
+    Any,
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_its_outbox_goes_on_under_another_device() {
+    let past = past();
+    for (name, harm, readable) in HARMS {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = harm(past.bytes.clone(), &past.place);
+        fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+        let (told, waiting, device) = opened_anew(name, folder.path()).await;
+        assert_ne!(device, past.device, "{name}");
+        assert!(aside(folder.path(), 1).exists(), "{name}");
+        let saved: Vec<String> = all_waiting()
+            .into_iter()
+            .filter(|op| waiting.contains(op))
+            .collect();
+        match readable {
+            Readable::All => {
+                assert_eq!(saved, all_waiting(), "{name}");
+                assert_eq!(told, ["sent 6100003"], "{name}");
+            }
+            Readable::Part => {
+                assert!(
+                    saved.len() >= WAITING / 2 && saved.len() < WAITING,
+                    "{name}"
+                );
+                assert_eq!(told, ["sent 6100003"], "{name}");
+            }
+            Readable::Nothing => assert_eq!((saved.len(), told.len()), (0, 0), "{name}"),
+            Readable::Any => {}
+        }
+        let look = Look::in_folder(&folder.path().join("bob.db"));
+        assert!(look.is_sound(), "{name}");
+        // Opened once more, it is a file like any other.
+        let (engine, _) = open(folder.path()).unwrap();
+        assert_eq!(engine.status().await.unwrap().device_id.as_str(), device);
+        assert!(!aside(folder.path(), 2).exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_what_was_there_byte_for_byte() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = schema(past.bytes.clone(), &past.place);
+    fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+    drop(open(folder.path()).unwrap());
+    assert!(fs::read(aside(folder.path(), 1)).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn the_second_damaged_file_is_set_aside_beside_the_first() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=3 {
+        let bytes = header(past.bytes.clone(), &past.place);
+        fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+        let (engine, _) = open(folder.path()).unwrap();
+        engine.close().await.unwrap();
+        assert!(aside(folder.path(), number).exists());
+    }
+}
+
+#[tokio::test]
+async fn positions_of_the_journal_go_on_after_a_damaged_file() {
+    let past = past();
+    for harm in [calls as Harm, header, journal] {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = harm(past.bytes.clone(), &past.place);
+        fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+        opened_anew("again", folder.path()).await;
+        let look = Look::in_folder(&folder.path().join("bob.db"));
+        let next = look.number("SELECT seq FROM sqlite_sequence WHERE name = 'journal'");
+        assert!(next >= past.place.last_position, "{next}");
+    }
+}
+
+#[tokio::test]
+async fn the_damaged_database_of_another_user_is_left_alone() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = tail_cut_off(past.bytes.clone(), &past.place);
+    let file = folder.path().join("bob.db");
+    fs::write(&file, &bytes).unwrap();
+    fs::write(folder.path().join("bob.db.suspected"), "").unwrap();
+    let mut carls = config(folder.path());
+    carls.user = "carl".into();
+    let refused = Engine::open(carls).map(drop).unwrap_err();
+    assert_eq!(refused.code, Code::InvalidParameter, "{refused}");
+    assert!(fs::read(&file).unwrap() == bytes);
+}
+
+#[test]
+fn other_programs_databases_and_newer_ones_are_left_alone_damaged_or_not() {
+    let past = past();
+    for damaged in [false, true] {
+        for (at, mark, code) in [
+            (68, 0x1234_u32, Code::Corrupt),
+            (60, 99, Code::NewerVersion),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = past.bytes.clone();
+            bytes[at..at + 4].copy_from_slice(&mark.to_be_bytes());
+            if damaged {
+                bytes = schema(bytes, &past.place);
+            }
+            let file = folder.path().join("bob.db");
+            fs::write(&file, &bytes).unwrap();
+            let refused = open(folder.path()).map(drop).unwrap_err();
+            assert_eq!(refused.code, code, "{refused}");
+            assert!(fs::read(&file).unwrap() == bytes);
+            assert!(!aside(folder.path(), 1).exists());
+        }
+    }
+}
+
+#[test]
+fn calls_come_back_from_the_server_after_damage() {
+    let mut town = Town::new(1, None);
+    town.start();
+    (0..10).for_each(|step| script::step(&mut town, step));
+    let now = town.now();
+    let bob = &mut town.devices[BOB];
+    assert!(bob.checkpoint(now));
+    let before = bob.look().calls();
+    assert!(before.len() > 5);
+    let place = bob.look().places();
+    bob.die();
+    let bytes = calls(bob.disk.read(FILE).unwrap(), &place);
+    bob.disk.put(FILE, Some(bytes));
+    bob.disk.put("user.db-wal", None);
+    bob.disk.put("user.db.suspected", Some(Vec::new()));
+    bob.forget_what_was_said();
+    let conn = bob.conn.take();
+    bob.open(now);
+    town.disconnect(conn);
+    town.settle();
+    assert_eq!(town.devices[BOB].look().calls(), before);
+}
+
+#[test]
+fn the_power_can_go_at_any_moment_of_setting_a_file_aside() {
+    let past = past();
+    let bytes = calls(past.bytes.clone(), &past.place);
+    let (user, device) = (UserId::trusted("bob"), DeviceId::trusted("another"));
+    let run = |seed: u64, crash_at: Option<u64>| {
+        let disk = Disk::new(seed);
+        disk.put(FILE, Some(bytes.clone()));
+        disk.put("user.db.suspected", Some(Vec::new()));
+        if let Some(operation) = crash_at {
+            disk.crash_at(operation);
+        }
+        let open = || {
+            let path = disk.path(FILE);
+            offhook::client::store::Store::open_on(&disk.files(), &path, &user, &device)
+        };
+        let store = match open() {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(disk.is_down(), "{error}");
+                disk.power_on();
+                open().unwrap()
+            }
+        };
+        assert_eq!(store.device(), &device);
+        drop(store);
+        disk
+    };
+    let operations = run(0, None).operations();
+    assert!(operations > 30, "{operations}");
+    for operation in 1..=operations {
+        let disk = run(operation, Some(operation));
+        disk.power_on();
+        let look = Look::at(&disk, FILE);
+        assert!(look.is_sound());
+        let commands = look.commands();
+        for op in all_waiting() {
+            assert_eq!(commands[&op], (None, None), "power lost at {operation}");
+        }
+        assert_eq!(commands["sent"].1.as_deref(), Some("unknown"));
+        assert!(disk.read("user.db.corrupt-1").unwrap() == bytes);
+        assert!(disk.read("user.db.corrupt-2").is_none());
+        assert!(disk.read("user.db.salvage").is_none());
+    }
+    println!("{operations} crash points");
+}
