@@ -1,5 +1,6 @@
 //! A copy of a database, of one moment, while an app may be writing it.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,13 +63,14 @@ impl Database {
                 path.display()
             ));
         }
-        // There, SQLite would take it for a part of the database that is looked at.
+        // There, SQLite or an engine would take it for a part of the database that is looked at.
         let real = fs::canonicalize(self.path()).map_err(|error| error.to_string())?;
-        if COMPANIONS
-            .iter()
-            .any(|ending| beside(&real, ending) == place)
-        {
-            return Err("that name belongs to the database itself; name another file".to_owned());
+        let begins = |own: &OsStr| name.as_encoded_bytes().starts_with(own.as_encoded_bytes());
+        if real.parent() == place.parent() && real.file_name().is_some_and(begins) {
+            return Err(
+                "a name that begins with the database's own belongs to it; name another file"
+                    .to_owned(),
+            );
         }
         Ok(place)
     }

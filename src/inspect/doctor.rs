@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::database::Database;
+use super::database::{Database, beside, real_path};
 use super::error::{Error, Problem};
 use super::rows::Fields;
 use super::schema::{APPLICATION_ID, SCHEMA_KNOWN, expected, objects};
@@ -22,6 +22,8 @@ use checks::{CHECKS, Check};
 const DAMAGES_MAX: i64 = 10;
 /// Most things that a finding names; the others are counted.
 const SUBJECTS_MAX: usize = 3;
+/// How the name goes on of what an app leaves beside a file of which it could not read a page.
+const SUSPECTED: &str = ".suspected";
 /// What an app's write-ahead log never comes near unless something keeps it from being written back.
 const WAL_BYTES_LARGE: u64 = 64 * 1024 * 1024;
 
@@ -144,7 +146,7 @@ fn examine(database: Database) -> Result<Vec<Finding>, Error> {
             examination.check(check)?;
         }
     }
-    examination.log();
+    examination.beside();
     Ok(examination.findings)
 }
 
@@ -202,7 +204,7 @@ impl Examination {
         self.findings.push(error(
             "damaged",
             format!("The file is damaged: {why}"),
-            "Keep a copy (`export --copy`). `sqlite3 FILE .recover` may save what is left; with a new file the app gets from the server all calls that it still has, but not the commands that were never sent",
+            "Keep a copy (`export --copy`). An app that comes upon it sets it aside as FILE.corrupt-N and goes on in a new one with what it can save; the server tells the calls. `sqlite3 FILE .recover` may save more",
         ));
     }
 
@@ -336,7 +338,16 @@ impl Examination {
         Ok(())
     }
 
-    fn log(&mut self) {
+    /// What lies beside the file.
+    fn beside(&mut self) {
+        let real = real_path(self.database.path());
+        if real.is_ok_and(|real| beside(&real, SUSPECTED).exists()) {
+            self.findings.push(warning(
+                "suspected",
+                "An app could not read a page of the file",
+                "It looks through all of the file when it opens it next. If nothing else is found here, the disk may be at fault",
+            ));
+        }
         let (_, wal_bytes) = self.database.bytes();
         if wal_bytes > WAL_BYTES_LARGE {
             self.findings.push(warning(

@@ -309,10 +309,6 @@ impl Snapshot<'_> {
 
 /// Why something was refused, in words.
 fn refusal(result: &Value) -> String {
-    let word = |name| result.get(name).and_then(Value::as_str).unwrap_or_default();
-    match (word("message"), word("name"), word("reason")) {
-        ("", "", "") => result.to_string(),
-        ("", name, reason) => format!("{name}: {reason}"),
-        (message, _, _) => message.to_owned(),
-    }
+    let message = result.get("message").and_then(Value::as_str);
+    message.map_or_else(|| result.to_string(), str::to_owned)
 }

@@ -73,7 +73,7 @@ fn stats_of_a_file_in_use_tell_the_log_beside_it_readers_and_the_lease() {
     let fixture = Fixture::new();
     let app = fixture.app();
     app.execute_batch(
-        "INSERT INTO journal_readers VALUES ('app', 1);
+        "INSERT INTO journal_readers VALUES ('widget', 0);
          UPDATE lease SET generation = 3, holder = 'demo 1.0, process 7', taken_at_ms = 1767232700000;",
     )
     .unwrap();
@@ -81,7 +81,10 @@ fn stats_of_a_file_in_use_tell_the_log_beside_it_readers_and_the_lease() {
     assert!(stats["file"]["wal_bytes"].as_u64().unwrap() > 0);
     assert_eq!(
         stats["readers"],
-        json!([{"reader": "app", "position": 1, "unread": 1}])
+        json!([
+            {"reader": "app", "position": 1, "unread": 1},
+            {"reader": "widget", "position": 0, "unread": 2},
+        ])
     );
     assert_eq!(stats["lease"]["generation"], 3);
     let text = fixture.text(&["stats"]);
@@ -149,7 +152,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("UPDATE commands SET attempts = 0 WHERE op = 'op-2'", "number", "error", "op-2"),
     ("INSERT INTO meta VALUES ('next_number', '5')", "number", "error", "op-6"),
     ("INSERT INTO meta VALUES ('next_number', '9x')", "next_number", "error", "9x"),
-    ("INSERT INTO journal_readers VALUES ('app', 3)", "reader_ahead", "error", "app at 3"),
+    ("UPDATE journal_readers SET position = 3", "reader_ahead", "error", "app at 3"),
     ("UPDATE journal SET params = '{' WHERE position = 1", "json", "error", "journal 1"),
     ("UPDATE commands SET result = 'yes' WHERE op = 'op-2'", "json", "error", "commands op-2"),
     ("UPDATE calls SET mode = 'solemn' WHERE call_id = 'call-team'",
@@ -165,6 +168,8 @@ const CASES: &[(&str, &str, &str, &str)] = &[
      "ring_overdue", "warning", "call-now since 2026-01-01T02:01:30.000Z"),
     ("UPDATE calls SET epoch = 0 WHERE call_id = 'call-now'", "doubted", "warning", "call-now"),
     ("UPDATE feed SET heard_at_ms = 0", "never_heard", "warning", "never heard"),
+    ("INSERT INTO meta VALUES ('set_aside', '/data/alice.db.corrupt-1')",
+     "set_aside", "warning", "/data/alice.db.corrupt-1"),
     ("UPDATE meta SET value = '-400000' WHERE key = 'clock_offset_ms'", "clock", "warning", "-400 s"),
     ("UPDATE lease SET generation = 1, holder = 'demo, process 7', taken_at_ms = 1767232802000",
      "lease", "warning", "demo, process 7, since 2026-01-01T02:00:02.000Z"),
@@ -198,6 +203,23 @@ fn each_contradiction_is_found_by_name_and_nothing_else_with_it() {
         assert!(text.contains(part), "{done}: {text}");
         assert!(!fresh[0]["advice"].as_str().unwrap().is_empty(), "{done}");
     }
+}
+
+#[test]
+fn what_an_app_left_beside_the_file_and_a_log_that_grew_are_findings_too() {
+    let fixture = Fixture::new();
+    let sound = codes(&doctor(&fixture.database)).len();
+    let mark = fixture.folder.path().join("alice.db.suspected");
+    fs::write(&mark, "").unwrap();
+    let found = doctor(&fixture.database);
+    assert_eq!(codes(&found).len(), sound + 1);
+    assert!(codes(&found).contains(&"suspected"), "{found}");
+    fs::remove_file(mark).unwrap();
+    // Nothing is in it that SQLite would take for its own: it is long, that is all.
+    let log = fs::File::create(fixture.folder.path().join("alice.db-wal")).unwrap();
+    log.set_len(64 * 1024 * 1024 + 1).unwrap();
+    let found = doctor(&fixture.database);
+    assert!(codes(&found).contains(&"wal_large"), "{found}");
 }
 
 #[test]

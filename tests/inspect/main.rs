@@ -1,5 +1,6 @@
 //! `offhook inspect`, run as a person or a program runs it, on databases with a story in them.
 
+mod dictionary;
 mod documents;
 mod files;
 mod health;

@@ -108,9 +108,10 @@ fn a_copy_never_takes_the_place_of_anything_nor_a_name_that_belongs_to_the_datab
         ("alice.db", "is there already"),
         ("bob.db", "is there already"),
         ("carol.db", "carol.db-wal is there already"),
-        ("alice.db-wal", "belongs to the database"),
-        ("alice.db-shm", "belongs to the database"),
-        ("alice.db.lock", "belongs to the database"),
+        ("alice.db-wal", "database's own belongs to it"),
+        ("alice.db-shm", "database's own belongs to it"),
+        ("alice.db.lock", "database's own belongs to it"),
+        ("alice.db.corrupt-1", "database's own belongs to it"),
         ("nowhere/copy.db", "name another folder"),
     ] {
         let to = beside(name);

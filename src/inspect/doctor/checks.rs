@@ -300,6 +300,14 @@ pub(super) const CHECKS: &[Check] = &[
         advice: "As it should be in a new file. Else look at the address, the certificate and the token (`pending` tells what went wrong)",
     },
     Check {
+        code: "set_aside",
+        severity: Warning,
+        tables: &["meta"],
+        sql: "SELECT value FROM meta WHERE key = 'set_aside'",
+        text: "This file took the place of a damaged one, which is",
+        advice: "Look into why it was damaged (the disk, another program that wrote to it); delete it when nobody needs it",
+    },
+    Check {
         code: "clock",
         severity: Warning,
         tables: &["meta"],
