@@ -1,6 +1,8 @@
 //! The questions, in SQL.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, Params, params_from_iter};
@@ -105,6 +107,8 @@ pub(super) struct Snapshot<'a> {
     version: i64,
     /// What was damaged of the rows that were wanted.
     damage: RefCell<Option<rusqlite::Error>>,
+    /// The columns of what was asked already: an export asks for each call.
+    known: RefCell<BTreeMap<&'static str, Rc<[String]>>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -113,6 +117,7 @@ impl<'a> Snapshot<'a> {
             connection,
             version,
             damage: RefCell::new(None),
+            known: RefCell::default(),
         }
     }
 
@@ -348,7 +353,10 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The names of a table's or view's columns.
-    pub(super) fn columns(&self, table: &'static str) -> Result<Vec<String>, Problem> {
+    pub(super) fn columns(&self, table: &'static str) -> Result<Rc<[String]>, Problem> {
+        if let Some(names) = self.known.borrow().get(table) {
+            return Ok(Rc::clone(names));
+        }
         // What is a table with us and a view in the file need not come to an end.
         let mut statement = self.connection.prepare_cached(
             "SELECT name FROM pragma_table_info(?1)
@@ -364,6 +372,8 @@ impl<'a> Snapshot<'a> {
                 version: self.version,
             });
         }
+        let names: Rc<[String]> = names.into();
+        self.known.borrow_mut().insert(table, Rc::clone(&names));
         Ok(names)
     }
 }

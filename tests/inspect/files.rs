@@ -231,6 +231,11 @@ fn a_newer_layout_is_read_as_far_as_it_is_known() {
     assert_eq!(ids(&newer), ids(&calls));
     assert_eq!(newer["calls"][0]["state"], "on_hold");
     assert_eq!(newer["calls"][0]["members"][1]["invite_data"], "");
+    for question in QUESTIONS.iter().chain(&[&["doctor"][..]]) {
+        let output = inspect(&fixture.database, question);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(!output.stdout.is_empty());
+    }
     assert_eq!(fixture.files(), before);
 }
 

@@ -6,6 +6,7 @@ mod files;
 mod health;
 mod paging;
 mod streams;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;

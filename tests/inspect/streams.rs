@@ -229,6 +229,11 @@ fn watch_tells_what_happens_in_order_each_once_and_verdicts_of_what_waited_befor
         (&json!("quit"), &json!("bob"))
     );
     assert_eq!(entry["learned_ms"], 1_767_232_830_000_i64);
+    // Nobody keeps the app from emptying its log.
+    let busy: i64 = app
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0);
     // The app goes and another one comes.
     drop(app);
     let app = fixture.app();
