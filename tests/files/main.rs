@@ -8,6 +8,7 @@ mod device;
 #[path = "../common/disk/mod.rs"]
 mod disk;
 mod disks;
+mod failed_sync;
 mod failing;
 mod look;
 mod migrations;

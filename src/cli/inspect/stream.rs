@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::failure::Failure;
-use super::super::serve::Signals;
+use super::super::signals::Signals;
 use super::How;
 use super::output::{note, note_damage, print, print_on, reader_is_gone, shown};
 use crate::inspect::{Database, Export, FOLLOW_EVERY, Follow, Problem, TIMELINE_MAX, text};

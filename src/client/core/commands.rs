@@ -151,7 +151,14 @@ impl Core {
         let ready = self.session.is_ready();
         // The place of this one is free with it.
         let room = self.session.room_in_flight() + 1;
+        let number = verdict.number;
+        let mut is_copy = false;
         let sent = self.write_synced(now, |work| {
+            if !live && work.is_of_another(&verdict)? {
+                // Owed to whoever else goes by this name.
+                is_copy = true;
+                return Ok(None);
+            }
             if !work.take_verdict(verdict, live)? {
                 return Ok(None);
             }
@@ -162,6 +169,10 @@ impl Core {
             work.expire_commands()?;
             work.number_unsent(room).map(Some)
         })?;
+        if is_copy {
+            let message = format!("command {number} of this device is another one; this is a copy");
+            return self.take_new_identity(now, Error::new(Code::Dropped, "copied", message));
+        }
         if let Some(sent) = sent {
             self.session.count_settled();
             self.acknowledge_verdicts(now);
@@ -181,6 +192,12 @@ impl Core {
 }
 
 impl Work<'_> {
+    /// Whether that number stands for another command here.
+    fn is_of_another(&self, verdict: &Verdict) -> Result<bool, Error> {
+        let row = self.tx.command_of_number(verdict.number)?;
+        Ok(row.is_some_and(|row| row.op() != &verdict.op))
+    }
+
     /// Takes a verdict and the record that comes with it. Whether it is news: what is said again
     /// changes nothing.
     pub(super) fn take_verdict(&mut self, verdict: Verdict, live: bool) -> Result<bool, Error> {

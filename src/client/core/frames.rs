@@ -102,6 +102,7 @@ impl Core {
             if !welcome.cursor_valid {
                 work.tx.doubt_started(welcome.epoch)?;
             }
+            work.tx.doubt_partial()?;
             work.commands_of_welcome(welcome.last_number)
         })?;
         self.session.in_flight = in_flight;
@@ -147,7 +148,7 @@ impl Core {
 
     /// This file is a copy of another, or older than it was: it goes on under another name. What
     /// was under way may or may not have had an effect, and is given up.
-    fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
+    pub(super) fn take_new_identity(&mut self, now: Now, error: Error) -> Result<(), Error> {
         let device = DeviceId::trusted(self.fresh_id(now));
         self.cursor_due = None;
         self.write_synced(now, |work| {

@@ -22,10 +22,37 @@ impl Work<'_> {
         let known = stored.as_ref().is_some_and(|stored| {
             stored.epoch == self.epoch && stored.call.revision >= call.revision
         });
-        if !known {
-            self.replace_record(stored.as_ref(), call, live)?;
+        match &stored {
+            Some(stored) if known => self.ring_after_all(&stored.call)?,
+            stored => self.replace_record(stored.as_ref(), call, live)?,
         }
         self.owe_receipt(call);
+        Ok(())
+    }
+
+    /// An invitation that came while an own answer was on its way has not rung. If nothing came of
+    /// the answer and the server says again how things are, it does.
+    fn ring_after_all(&mut self, call: &Call) -> Result<(), Error> {
+        let me = call.member(self.tx.user());
+        let Some(me) = me.filter(|me| call.is_started() && me.state.is_pending()) else {
+            return Ok(());
+        };
+        let shown = self.tx.shown(&call.id)?;
+        if shown.rung >= me.invitation || self.answer_is_under_way(&call.id)? {
+            return Ok(());
+        }
+        let viewer = Viewer {
+            user: self.tx.user(),
+            device: self.tx.device(),
+            shown: &shown,
+            live: false,
+            now: self.now,
+        };
+        let heard = hear(Some(call), call, &viewer);
+        self.keep_shown(call, &shown, &heard)?;
+        for event in heard.events {
+            self.tell(&call.id, EventKind::Call(event))?;
+        }
         Ok(())
     }
 
@@ -57,7 +84,9 @@ impl Work<'_> {
             if only_open && !open.contains(&id) {
                 continue;
             }
-            if let Some(stored) = self.tx.call(&id)? {
+            // A push may have told of it after the hello, which then did not name it as open.
+            let may_come = |stored: &StoredCall| only_open && stored.call.revision == 0;
+            if let Some(stored) = self.tx.call(&id)?.filter(|stored| !may_come(stored)) {
                 self.forget(&stored)?;
             }
         }
@@ -88,16 +117,13 @@ impl Work<'_> {
         };
         // A partial record, made by a push, tells nothing about what has changed since.
         let before = stored.filter(|stored| stored.call.revision > 0);
-        let turned_back;
-        let before = match before {
-            Some(stored) if stored.epoch != self.epoch => {
-                turned_back = before_the_difference(&stored.call, call);
-                Some(&turned_back)
-            }
-            Some(stored) => Some(&stored.call),
-            None => None,
+        let between_lives = before
+            .filter(|stored| stored.epoch != self.epoch)
+            .map(|stored| between_lives(&stored.call, call));
+        let heard = match &between_lives {
+            Some((before, after)) => hear(Some(before), after, &viewer),
+            None => hear(before.map(|stored| &stored.call), call, &viewer),
         };
-        let heard = hear(before, call, &viewer);
         self.tx.put_call(stored, call, self.epoch)?;
         self.note_changes(stored.map(|stored| &stored.call), call)?;
         self.keep_shown(call, &shown, &heard)?;
@@ -211,24 +237,36 @@ impl Work<'_> {
 }
 
 /// A server that was restored counts on from an older revision, so that a record of its may say
-/// something else under a number that is known. The record before, with a revision from which on
-/// all that differs is news.
-fn before_the_difference(before: &Call, after: &Call) -> Call {
-    let differs = |member: &&Member| {
-        before.member(&member.user).is_none_or(|known| {
-            (known.state, known.invitation, known.participation)
-                != (member.state, member.invitation, member.participation)
-        })
-    };
-    let first = after
-        .members
-        .iter()
-        .filter(differs)
-        .map(|member| member.state_revision.saturating_sub(1))
-        .min();
-    let mut turned_back = before.clone();
-    turned_back.revision = first.map_or(before.revision, |first| before.revision.min(first));
-    turned_back
+/// something else under a number that is known. Both records, with revisions by which all that
+/// differs is news, and nothing else is.
+fn between_lives(before: &Call, after: &Call) -> (Call, Call) {
+    let is_known = |member: &&Member| is_known_as(before.member(&member.user), member);
+    let news = after.members.iter().filter(|member| !is_known(member));
+    let first = news.map(|member| member.state_revision.saturating_sub(1));
+    let mut before = before.clone();
+    before.revision = first.min().unwrap_or(before.revision).min(before.revision);
+    let mut after = after.clone();
+    for member in &mut after.members {
+        let known = before.member(&member.user);
+        if is_known_as(known, member) {
+            member.state_revision = member.state_revision.min(before.revision);
+        }
+        let primary_op = known.and_then(|known| known.own.as_ref()?.primary_op.as_ref());
+        if let Some(own) = &mut member.own
+            && own.primary_op.as_ref() == primary_op
+        {
+            own.primary_revision = own.primary_revision.min(before.revision);
+        }
+    }
+    (before, after)
+}
+
+/// Whether a member stands where they are known to.
+fn is_known_as(known: Option<&Member>, member: &Member) -> bool {
+    known.is_some_and(|known| {
+        (known.state, known.invitation, known.participation)
+            == (member.state, member.invitation, member.participation)
+    })
 }
 
 /// Whether that invitation was answered with that device, or the user is in the call on it.

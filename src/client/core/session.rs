@@ -87,6 +87,8 @@ pub(super) struct Session {
     pub(super) last_sent: i64,
     pub(super) ping_sent: Option<i64>,
     logout_until: Option<i64>,
+    /// Whether the user has logged in again while the logout was under way.
+    login_follows: bool,
     pub(super) logged_out: bool,
     pub(super) heard_noted: i64,
     /// New tokens that the server has yet to take.
@@ -120,6 +122,7 @@ impl Session {
             last_sent: 0,
             ping_sent: None,
             logout_until: None,
+            login_follows: false,
             logged_out: false,
             renewing: Renewals::new(),
             heard_noted: 0,
@@ -217,6 +220,7 @@ impl Core {
 
     /// Begins to connect, and to keep connected; as soon as no other engine on the file does.
     pub fn start(&mut self, now: Now) {
+        self.session.login_follows = self.is_logging_out();
         if self.session.phase == Phase::Off {
             self.session.logged_out = false;
             self.begin_to_sync(now);
@@ -282,6 +286,7 @@ impl Core {
 
     /// The user logs out on this device: told to the server, and no connection is wanted then.
     pub fn logout(&mut self, now: Now) {
+        self.session.login_follows = false;
         if self.session.phase == Phase::Off || !self.session.network {
             self.logged_out(now);
             return;
@@ -305,6 +310,9 @@ impl Core {
         self.session.logged_out = true;
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
+        if std::mem::take(&mut self.session.login_follows) {
+            self.start(now);
+        }
     }
 
     /// Whether a logout is under way.

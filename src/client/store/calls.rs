@@ -150,6 +150,15 @@ impl Tx<'_> {
         .map(drop)
     }
 
+    /// What only a push has told of is doubted until the server tells of it, too.
+    pub fn doubt_partial(&self) -> Result<(), Error> {
+        self.cached(
+            "UPDATE calls SET epoch = 0 WHERE state = 'started' AND revision = 0",
+            [],
+        )
+        .map(drop)
+    }
+
     /// Started calls that are doubted.
     pub fn doubted_calls(&self) -> Result<Vec<CallId>, Error> {
         self.run(

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 /// A connection for tests that look into a file, or spoil it, by hand.
 #[cfg(test)]
@@ -167,6 +167,7 @@ impl Store {
             .map_err(|error| open_failure(path, &error))?;
         salvage::check_if_suspected(files.as_ref(), &connection, path, file)?;
         migrate::run(&mut connection, path)?;
+        begin_log_anew(&connection).map_err(|error| open_failure(path, &error))?;
         let mut store = Self {
             files: Arc::clone(files),
             path: path.to_owned(),
@@ -418,6 +419,20 @@ fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result
     match vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs),
         None => Connection::open_with_flags(file, flags),
+    }
+}
+
+/// Where a sync failed, the system may have given up what it was to write, while whoever reads
+/// still sees it. A log with such a hole would end there when the power goes, and everything that
+/// was added behind it would be lost with it. So what is in the log is written to the database, and
+/// nothing is added to a log of an earlier process, unless somebody reads in it or there is no room.
+fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let done = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    match done {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
+        done => done,
     }
 }
 

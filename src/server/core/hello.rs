@@ -229,6 +229,7 @@ impl State {
         }
         let entry = self.users.entry(user.clone()).or_insert_with(|| User {
             devices: BTreeMap::new(),
+            left_at: 0,
             commands: Bucket::full(COMMANDS_BURST, work.now),
         });
         entry.devices.insert(name.clone(), conn);
@@ -274,8 +275,15 @@ impl State {
                 return Ok(());
             };
             from = last.number + 1;
-            for verdict in kept {
-                let call = work.record(&verdict.call)?;
+            let mut kept = VecDeque::from(kept);
+            while let Some(verdict) = kept.pop_front() {
+                // The record is that of now. With an earlier verdict it would bring about what a
+                // later command of the same device did, ahead of that one's verdict.
+                let call = if kept.iter().any(|later| later.call == verdict.call) {
+                    None
+                } else {
+                    work.record(&verdict.call)?
+                };
                 let verdict = verdict_with_record(verdict, call, user);
                 self.send(work, conn, ToDevice::Verdict(Box::new(verdict)));
             }

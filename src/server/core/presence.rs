@@ -43,6 +43,9 @@ impl State {
         if here.devices.get(&device.row.device) == Some(&conn) {
             here.devices.remove(&device.row.device);
         }
+        // Who is found to have been silent may have been so while another device was still here.
+        here.left_at = here.left_at.max(since);
+        let since = here.left_at;
         if here.devices.is_empty() {
             self.users.remove(&user);
             self.mark_absent(user, since);

@@ -128,6 +128,7 @@ impl State {
             let user = self.users.entry(device.row.user.clone());
             user.or_insert_with(|| User {
                 devices: BTreeMap::new(),
+                left_at: 0,
                 commands: Bucket::full(COMMANDS_BURST, now),
             })
             .devices
@@ -145,6 +146,8 @@ impl State {
         }
         self.count_absence_anew(now);
         self.absent_unknown = true;
+        // What the step had found to be next was so after what it had done.
+        self.next_due = Some(now);
     }
 
     /// Everybody is dropped without a word.

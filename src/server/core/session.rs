@@ -107,6 +107,8 @@ impl Phase {
 pub(super) struct User {
     /// By which connection each device is here.
     pub(super) devices: BTreeMap<DeviceId, ConnId>,
+    /// Until when a device was here that is so no more; the latest of them.
+    pub(super) left_at: Millis,
     /// How many commands they may still send now.
     pub(super) commands: Bucket,
 }

@@ -246,6 +246,29 @@ fn a_restored_server_that_counts_on_from_an_older_revision_is_heard() {
 }
 
 #[test]
+fn what_a_restored_server_says_as_it_was_known_is_not_heard_again() {
+    let mut device = Device::in_call("c1");
+    device.server.act("alice", "a1", "c1", accept());
+    device.live("c1");
+    for (op, command) in [("o1", quit()), ("o2", join()), ("o3", quit())] {
+        device.submit(op, "c1", command).unwrap();
+        device.decide();
+    }
+    let saved = device.server.whole_record("c1");
+    device.server.act("alice", "a1", "c1", quit());
+    device.live("c1");
+    device.lose_link();
+    device.forget_what_was_said();
+    device.server.restore();
+    device.server.put_back(saved);
+    device.reconnect();
+    let record = device.server.record("c1");
+    device.feed_open(&[], true);
+    device.feed_history(&[record], true);
+    assert!(device.heard().is_empty());
+}
+
+#[test]
 fn calls_that_a_restored_server_has_forgotten_are_closed_with_one_event() {
     let mut device = Device::rung("c1");
     device

@@ -482,6 +482,22 @@ fn closing_says_what_is_settled_and_no_more() {
 }
 
 #[test]
+fn a_login_during_a_logout_follows_it() {
+    let mut device = Device::connected();
+    device.act(Core::logout);
+    device.act(Core::start);
+    device.forget_what_was_said();
+    device.hear(ToDevice::LoggedOut).unwrap();
+    assert!(!device.core().is_logged_out());
+    assert_eq!(device.links(), ["close", "connect"]);
+    device.act(Core::logout);
+    device.act(Core::start);
+    device.act(Core::logout);
+    device.hear(ToDevice::LoggedOut).unwrap();
+    assert!(device.core().is_logged_out(), "the last word counts");
+}
+
+#[test]
 fn logged_out_or_kicked_out_nobody_is_there_to_give_commands() {
     let mut logged_out = Device::connected();
     logged_out.act(Core::logout);

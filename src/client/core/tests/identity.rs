@@ -109,6 +109,24 @@ fn a_copy_that_is_found_in_the_middle_of_a_session_goes_on_under_a_new_name_too(
 }
 
 #[test]
+fn a_file_whose_numbers_are_taken_by_other_commands_goes_on_under_a_new_name() {
+    let mut device = Device::connected();
+    let name = device.core().device().clone();
+    device.submit("o1", "c1", join()).unwrap();
+    let right = device.decisions().remove(0);
+    device.reconnect();
+    device.forget_what_was_said();
+    let other = Verdict {
+        op: Op::trusted("another"),
+        ..right
+    };
+    device.hear(ToDevice::Verdict(Box::new(other))).unwrap();
+    assert_ne!(device.core().device(), &name);
+    assert_eq!(device.heard(), ["verdict o1 Dropped copied"]);
+    assert_eq!(device.links()[0], "close");
+}
+
+#[test]
 fn the_story_goes_on_saying_what_the_server_decided_under_the_old_name() {
     let mut device = copy();
     device.pass(0);

@@ -358,3 +358,39 @@ fn who_made_the_call_and_left_it_can_be_rung_back_by_push() {
     assert!(taken.ring);
     assert_eq!(device.heard(), ["received c1"]);
 }
+
+#[test]
+fn what_only_a_push_told_of_is_over_when_the_server_turns_out_not_to_know_it() {
+    let mut device = Device::connected();
+    device.lose_link();
+    let text = push("invite").text();
+    device
+        .act(|core, now| core.handle_push(now, &text))
+        .unwrap();
+    device.forget_what_was_said();
+    device.reconnect();
+    device.caught_up();
+    assert!(device.ringing().is_empty());
+    let started = "SELECT count(*) FROM calls WHERE state = 'started'";
+    assert_eq!(device.count(started), 0);
+}
+
+#[test]
+fn a_push_that_overtakes_the_welcome_ends_as_the_history_says() {
+    let mut device = Device::new();
+    device.start();
+    device.up();
+    let text = push("invite").text();
+    device
+        .act(|core, now| core.handle_push(now, &text))
+        .unwrap();
+    device.server.invite("alice", "c1", &["bob"], Mode::General);
+    device.server.act("alice", "a1", "c1", cancel(&[]));
+    device.told();
+    device.welcome();
+    device.feed_open(&[], true);
+    assert_eq!(device.heard(), [""; 0]);
+    let record = device.server.record("c1");
+    device.feed_history(&[record], true);
+    assert_eq!(device.heard(), ["cancelled c1"]);
+}

@@ -331,3 +331,24 @@ fn what_is_being_answered_when_the_record_comes_does_not_ring() {
     );
     assert!(heard.contains(&"verdict o1 ok".to_owned()), "{heard:?}");
 }
+
+#[test]
+fn an_invitation_that_came_during_an_answer_that_is_refused_rings_after_it() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::General);
+    device.submit("o1", "c1", join()).unwrap();
+    device.live("c1");
+    assert!(device.heard().is_empty(), "it is being answered");
+    let refused = device.decisions().remove(0);
+    assert!(refused.result.is_err());
+    device.hear(ToDevice::Verdict(Box::new(refused))).unwrap();
+    let heard = device.heard();
+    assert!(heard[0].starts_with("verdict o1"), "{heard:?}");
+    assert!(heard[1].starts_with("received c1"), "{heard:?}");
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert_eq!(device.ringing(), [call_id("c1")]);
+    device.live("c1");
+    assert!(device.heard().is_empty(), "and rings once");
+}

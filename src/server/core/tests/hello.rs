@@ -298,3 +298,35 @@ fn the_servers_clock_never_goes_back() {
     world.restart(0);
     assert!(world.now() > told);
 }
+
+#[test]
+fn of_verdicts_still_owed_only_the_last_of_a_call_brings_its_record() {
+    let (mut world, (a, mut alice), (_, _)) = two();
+    let first = alice.command("c1", invite(&["bob"], 60, Mode::Advanced));
+    let other = alice.command("c2", accept());
+    let last = alice.command("c1", quit());
+    for command in [first, other, last] {
+        world.frame(a, command);
+    }
+    let conn = world.hello(&alice); // none of the verdicts came
+    world.welcome(conn);
+    let owed: Vec<_> = (0..3).map(|_| world.verdict(conn)).collect();
+    assert!(owed[0].result.is_ok() && owed[2].result.is_ok());
+    let brings = |verdict: &Verdict| verdict.call.is_some();
+    assert_eq!(
+        owed.iter().map(brings).collect::<Vec<_>>(),
+        [false, false, true]
+    );
+}
+
+#[test]
+fn a_device_that_does_not_know_of_a_verdict_that_was_settled_is_a_copy() {
+    let (mut world, (a, mut alice), (_, _)) = two();
+    let asked = alice.command("c1", invite(&["bob"], 60, Mode::Advanced));
+    world.frame(a, asked);
+    let older = alice.clone();
+    alice.first_unsettled = 2;
+    world.hello(&alice); // its welcome is lost, so the token before it is still good
+    let conn = world.hello(&older);
+    assert_eq!(world.refused(conn), Code::Dropped);
+}

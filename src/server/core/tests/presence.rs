@@ -54,6 +54,19 @@ fn a_second_device_of_the_creator_keeps_the_call() {
 }
 
 #[test]
+fn a_creators_absence_counts_from_when_the_last_of_their_devices_went() {
+    let (mut world, (a, mut alice), (b, _)) = two();
+    let c = world.log_in(&mut Disk::new("alice", "a2"));
+    world.ring((a, &mut alice), "c1", "bob", Mode::General);
+    world.pass_awake(20_000, &[b, c]);
+    world.close(c);
+    world.pass_awake(OFFLINE - 1, &[b]);
+    assert!(started(&mut world, "c1"), "though the other was silent");
+    world.pass(1);
+    assert!(!started(&mut world, "c1"));
+}
+
+#[test]
 fn a_restart_starts_the_count_anew() {
     let (mut world, (a, mut alice), _) = two();
     world.ring((a, &mut alice), "c1", "bob", Mode::General);

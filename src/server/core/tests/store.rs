@@ -208,3 +208,20 @@ fn an_absence_that_a_failed_step_had_ended_is_not_forgotten() {
         "counted anew, and then ended"
     );
 }
+
+#[test]
+fn a_deadline_that_a_failed_step_had_done_is_done_again_without_anybody_asking() {
+    let (mut world, (a, mut alice), (b, _)) = two();
+    world.command(a, &mut alice, "c1", invite(&["bob"], 60, Mode::Advanced));
+    world.pass_awake(59_000, &[a, b]);
+    world
+        .fault
+        .set(Some(StoreError::Full("no room".to_owned())));
+    world.mono += 1_500;
+    world.step(Vec::new());
+    world.fault.set(None);
+    assert_ne!(world.state_of("c1", "bob"), UserState::Timeout);
+    world.mono += 1_000;
+    world.step(Vec::new());
+    assert_eq!(world.state_of("c1", "bob"), UserState::Timeout);
+}

@@ -192,6 +192,7 @@ fn connect(opened: rusqlite::Result<Connection>, file: &Path) -> StoreResult<Con
         .map_err(told("opening it"))?;
     let version = migrate::examine(&connection, file)?;
     set_up(&connection).map_err(|fault| fault.into_store_error(file, "setting it up"))?;
+    begin_log_anew(&connection).map_err(|fault| fault.into_store_error(file, "setting it up"))?;
     migrate::run(&mut connection, file, version)?;
     connection
         .set_db_config(keep_log, false)
@@ -223,6 +224,15 @@ fn set_up(connection: &Connection) -> Done<()> {
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+/// Where a sync failed, the system may have given up what it was to write, while whoever reads
+/// still sees it. A log with such a hole would end there when the power goes, and everything that
+/// was added behind it would be lost with it. So what is in the log is written to the database and
+/// nothing is added to a log of an earlier process.
+fn begin_log_anew(connection: &Connection) -> Done<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
 }
 
