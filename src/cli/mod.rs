@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod keygen;
 pub mod rpc;
 pub mod serve;
+mod signals;
 pub mod token;
 
 use self::failure::Failure;
