@@ -15,6 +15,7 @@ use crate::error::{Code, Error};
 const STEPS: &[&str] = &[
     include_str!("../../../schema/client/0001_initial.sql"),
     include_str!("../../../schema/client/0002_lease.sql"),
+    include_str!("../../../schema/client/0003_lists.sql"),
 ];
 
 /// The version of the schema that this build writes.

@@ -14,6 +14,7 @@ mod lease;
 mod memory;
 mod meta;
 mod migrate;
+mod page;
 mod read;
 mod rows;
 mod salvage;
@@ -35,7 +36,8 @@ pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict
 pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
-pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
+pub use page::{CallEntry, Filter, Page, Query};
+pub use read::{PendingCommand, Readers, RingEntry, StatusCounts};
 pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
