@@ -141,6 +141,7 @@ impl Store {
         salvage::finish(files.as_ref(), &file)?;
         let mut store = match open() {
             Err(error) if is_damage(&error) => {
+                salvage::refuse_no_database(files.as_ref(), path, &file)?;
                 let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
                 let mut store = open()?;
                 store.salvage = Some(salvage);
