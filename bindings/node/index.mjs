@@ -1,0 +1,13 @@
+import offhook from './index.js';
+
+export const {
+  ZIM,
+  ZIMError,
+  ZIMCallUserState,
+  ZIMCallState,
+  ZIMCallInvitationMode,
+  ZIMConnectionState,
+  ZIMConnectionEvent,
+  ZIMErrorCode,
+} = offhook;
+export default offhook;
