@@ -38,10 +38,14 @@ exports.ZIMConnectionEvent = enumeration({
   LoginInterrupted: 3,
   KickedOut: 4,
   TokenExpired: 5,
+  Unregistered: 6,
 });
+
+exports.ZIMCXHandleType = enumeration({ Generic: 1, PhoneNumber: 2, EmailAddress: 3 });
 
 exports.ZIMErrorCode = enumeration({
   Success: 0,
+  Failed: 1,
   CommonModuleParamsInvalid: 6000001,
   CommonModuleTriggerSDKFrequencyLimit: 6000004,
   CommonModuleTriggerServerFrequencyLimit: 6000005,

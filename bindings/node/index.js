@@ -13,5 +13,6 @@ module.exports = {
   ZIMCallInvitationMode: enums.ZIMCallInvitationMode,
   ZIMConnectionState: enums.ZIMConnectionState,
   ZIMConnectionEvent: enums.ZIMConnectionEvent,
+  ZIMCXHandleType: enums.ZIMCXHandleType,
   ZIMErrorCode: enums.ZIMErrorCode,
 };

@@ -8,6 +8,7 @@ export const {
   ZIMCallInvitationMode,
   ZIMConnectionState,
   ZIMConnectionEvent,
+  ZIMCXHandleType,
   ZIMErrorCode,
 } = offhook;
 export default offhook;
