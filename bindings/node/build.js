@@ -7,8 +7,8 @@ const path = require('node:path');
 
 const LIBRARIES = { darwin: 'liboffhook_node.dylib', win32: 'offhook_node.dll' };
 
-function cargo(args) {
-  const { error, status } = spawnSync('cargo', args, { cwd: __dirname, stdio: 'inherit' });
+function cargo(args, cwd = __dirname) {
+  const { error, status } = spawnSync('cargo', args, { cwd, stdio: 'inherit' });
   if (error) {
     console.error(`cannot run cargo (${error.message}); install Rust from https://rustup.rs`);
     process.exit(1);
@@ -16,24 +16,23 @@ function cargo(args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** Where cargo put what it built; .cargo/config.toml and the environment have a say in it. */
+/** Where cargo puts what it builds; .cargo/config.toml and the environment have a say in it. */
 function targetFolder() {
-  const { stdout } = spawnSync('cargo', ['metadata', '--format-version=1', '--no-deps', '--locked'], {
-    cwd: __dirname,
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
+  const args = ['metadata', '--format-version=1', '--no-deps', '--locked'];
+  const { stdout } = spawnSync('cargo', args, { cwd: __dirname, encoding: 'utf8', maxBuffer: 64 << 20 });
   return JSON.parse(stdout).target_directory;
 }
 
-const release = process.argv.includes('--release');
-cargo(['build', '--locked', ...(release ? ['--release'] : [])]);
-const built = path.join(
-  targetFolder(),
-  release ? 'release' : 'debug',
-  LIBRARIES[process.platform] ?? 'liboffhook_node.so',
-);
-// Under another name first: a process may have the old one loaded.
-const fresh = path.join(__dirname, `offhook.node.${process.pid}`);
-fs.copyFileSync(built, fresh);
-fs.renameSync(fresh, path.join(__dirname, 'offhook.node'));
+/** Builds it, `debug` or `release`. */
+function built(profile) {
+  cargo(['build', '--locked', ...(profile === 'release' ? ['--release'] : [])]);
+  const library = LIBRARIES[process.platform] ?? 'liboffhook_node.so';
+  // Under another name first: a process may have the old one loaded.
+  const fresh = path.join(__dirname, `offhook.node.${process.pid}`);
+  fs.copyFileSync(path.join(targetFolder(), profile, library), fresh);
+  fs.renameSync(fresh, path.join(__dirname, 'offhook.node'));
+}
+
+if (require.main === module) built(process.argv.includes('--release') ? 'release' : 'debug');
+
+module.exports = { built, cargo, targetFolder };
