@@ -42,6 +42,7 @@ impl Conversation {
     /// once the engine is open or could not be opened.
     #[napi(constructor)]
     pub fn new(config: String, say: Function<'_, String, ()>) -> Result<Self> {
+        map_large_buffers();
         let say = say
             .build_threadsafe_function::<String>()
             .weak::<true>()
@@ -77,6 +78,24 @@ impl Drop for Conversation {
         self.room.close();
     }
 }
+
+/// Each connection has a buffer of 3 MiB (quinn's, for datagrams that the system joins). Once glibc has seen
+/// such a buffer freed it takes the next ones from the heap of whichever thread asks, of which it keeps a
+/// dozen, and each keeps the 3 MiB. With a fixed threshold they are mapped, and unmapped with the connection.
+/// It counts for the whole process: what is smaller is served as before.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn map_large_buffers() {
+    const LARGE_BYTES: libc::c_int = 1 << 20;
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: it sets a number, under the allocator's own lock. Refused, memory is held as it would
+        // be without it.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES) };
+    });
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn map_large_buffers() {}
 
 struct Listener {
     say: Say,
