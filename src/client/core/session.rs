@@ -58,6 +58,13 @@ pub struct LinkStatus {
     pub rtt_ms: Option<i64>,
 }
 
+/// What a core goes on with that has the link of an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkKept {
+    /// The link may still have something to say of attempts up to this one.
+    attempts: u64,
+}
+
 /// The state of the conversation.
 pub(super) struct Session {
     pub(super) phase: Phase,
@@ -216,6 +223,18 @@ impl Core {
             error: self.session.error.clone(),
             rtt_ms: self.clock.rtt_ms(),
         }
+    }
+
+    /// What the next core with the same link is to go on with.
+    pub fn link_kept(&self) -> LinkKept {
+        LinkKept {
+            attempts: self.session.attempt,
+        }
+    }
+
+    /// Goes on with the link of an earlier core. To be called before [`Self::start`].
+    pub fn keep_link(&mut self, kept: LinkKept) {
+        self.session.attempt = kept.attempts;
     }
 
     /// Begins to connect, and to keep connected; as soon as no other engine on the file does.

@@ -514,3 +514,20 @@ fn logged_out_or_kicked_out_nobody_is_there_to_give_commands() {
         assert!(again.is_ok(), "{again:?}");
     }
 }
+
+#[test]
+fn the_end_of_an_earlier_cores_attempt_is_not_that_of_one_of_its_own() {
+    let mut device = Device::connected();
+    let ended = device.attempt;
+    let kept = device.core().link_kept();
+    device.reopen();
+    device.core().keep_link(kept);
+    device.start();
+    let begun = device.attempt;
+    assert_eq!(device.links(), ["connect"]);
+    device.attempt = ended;
+    device.lose_link();
+    device.attempt = begun;
+    assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
+    device.up();
+}
