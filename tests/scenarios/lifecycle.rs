@@ -558,3 +558,16 @@ async fn the_end_of_the_old_connection_is_not_taken_for_that_of_the_one_after_re
         ]
     );
 }
+
+#[tokio::test]
+async fn that_there_is_no_network_is_still_known_after_a_pause() {
+    let world = World::new();
+    let mut alice = world.device("alice", "alice").await;
+    alice.engine.set_network(false).await.unwrap();
+    alice.engine.pause(None).await.unwrap();
+    alice.engine.resume().await.unwrap();
+    let status = alice.engine.status().await.unwrap();
+    assert_eq!(status.error.as_deref(), Some("the network is off"));
+    alice.engine.set_network(true).await.unwrap();
+    alice.connected().await;
+}
