@@ -260,6 +260,7 @@ fn take_over(
             command: command.command.clone(),
             queued_at: command.queued_at,
             expires_at: command.expires_at,
+            last_error: command.last_error.clone(),
         })?;
         if command.number.is_none() && command.attempts == 0 {
             salvage.pending += 1;
