@@ -350,7 +350,7 @@ impl Engine {
     }
 
     /// The app has taken in all events up to a position; it is kept over restarts and never goes
-    /// back.
+    /// back. A position that no event has had yet is read as the last one.
     ///
     /// # Errors
     /// What keeps it from the disk.

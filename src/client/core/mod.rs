@@ -288,9 +288,13 @@ impl Core {
         self.taken.push(position);
     }
 
-    /// How far a reader of the journal has come.
+    /// How far a reader of the journal has come: no further than the journal itself, or what comes
+    /// next would count as read.
     pub fn acknowledge(&mut self, now: Now, reader: &str, position: u64) -> Result<(), Error> {
-        self.write_quietly(now, |work| work.tx.acknowledge(reader, position))
+        self.write_quietly(now, |work| {
+            let position = position.min(work.tx.last_position()?);
+            work.tx.acknowledge(reader, position)
+        })
     }
 
     /// Marks missed calls as seen: those named, or all. Gives how many are unseen now.
