@@ -293,6 +293,12 @@ impl Engine {
         self.shared.fresh_op()
     }
 
+    /// After which position of the journal the stream begins that [`Self::open_with_events`] gives.
+    #[doc(hidden)]
+    pub fn events_begin_after(&self) -> u64 {
+        self.shared.begins_after()
+    }
+
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {

@@ -81,6 +81,8 @@ pub(super) struct Shared {
     /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
     abandoned: AtomicBool,
     database: PathBuf,
+    /// After which position of the journal the first stream of events begins.
+    begins_after: u64,
     /// Positions of verdicts that were handed over.
     taken: Mutex<Vec<u64>>,
 }
@@ -96,6 +98,10 @@ impl Shared {
 
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    pub fn begins_after(&self) -> u64 {
+        self.begins_after
     }
 
     pub fn fresh_op(&self) -> Op {
@@ -148,6 +154,7 @@ impl Shell {
             open: AtomicBool::new(true),
             abandoned: AtomicBool::new(false),
             database: config.database.clone(),
+            begins_after: core.events_begin_after(),
             taken: Mutex::default(),
         });
         let running = Running {

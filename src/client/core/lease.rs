@@ -128,6 +128,12 @@ impl Core {
         self.lease.told
     }
 
+    /// After which position of the journal this core's events begin, if nothing was taken from it yet.
+    pub fn events_begin_after(&self) -> u64 {
+        let first = self.effects.iter().filter_map(Effect::position).min();
+        first.map_or(self.lease.told, |first| first.saturating_sub(1))
+    }
+
     /// Tells what came after a position, although it was there before this core: the app that hears
     /// is still the same.
     pub fn tell_on_from(&mut self, position: u64) {
