@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::user_id;
+use super::{inspect_web, user_id};
 use crate::inspect::{Database, Filter, SCHEMA_KNOWN, StateFilter, Style, TIMELINE_MAX, text};
 
 /// Look at the local database of an app.
@@ -39,6 +39,7 @@ pub enum Question {
     /// List the commands that wait for the server's verdict, oldest first, and why they wait.
     Pending,
     Timeline(TimelineArgs),
+    Web(inspect_web::Args),
 }
 
 /// List the calls that the user made, was invited to or joined, newest first.
@@ -114,6 +115,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         json,
         question,
     } = args;
+    if let Question::Web(args) = &question {
+        return inspect_web::run(&file, args);
+    }
     let mut database = Database::open(&file).map_err(Failure::new)?;
     if database.version() > SCHEMA_KNOWN {
         note(format_args!(
@@ -162,6 +166,8 @@ fn answer(
             }
             shown(json, &timeline, || text::timeline(&timeline, style))
         }
+        // Serves and answers nothing; see `run`.
+        Question::Web(_) => Ok(String::new()),
     }
 }
 
@@ -176,6 +182,7 @@ fn filter(args: CallsArgs) -> Filter {
         missed: args.missed,
         with: args.with,
         since_ms: args.since,
+        search: None,
     }
 }
 

@@ -3,9 +3,11 @@
 pub mod demo;
 pub mod failure;
 pub mod inspect;
+pub mod inspect_web;
 pub mod keygen;
 pub mod rpc;
 pub mod serve;
+mod signals;
 pub mod token;
 
 use self::failure::Failure;

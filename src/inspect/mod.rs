@@ -13,6 +13,7 @@ mod queries;
 mod rows;
 mod table;
 pub mod text;
+pub mod web;
 
 pub use database::{Database, SCHEMA_KNOWN};
 pub use error::{Error, Problem};
