@@ -33,7 +33,7 @@ pub struct Filter {
     pub missed: bool,
     /// Only calls that this user is or was in.
     pub with: Option<String>,
-    /// Only calls in whose id, members or data this stands, in whatever case.
+    /// Only calls in whose id, members or data this stands, in capitals or not.
     pub search: Option<String>,
     /// Only calls created then or later, in ms.
     pub since_ms: Option<i64>,

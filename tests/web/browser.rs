@@ -32,7 +32,7 @@ fn a_developer_sees_a_call_in_the_browser_asks_in_sql_and_watches_one_arrive() {
     let (_server, address) = serve(folder.path());
     let database = folder.path().join("alice.db");
     let (_engine, mut commands) = engine(folder.path(), &address, &database);
-    let live = Page::of(&database);
+    let mut live = Page::of(&database);
     let screenshots = root().join("target/page");
     fs::create_dir_all(&screenshots).unwrap();
     let mut browser = Running(
@@ -48,13 +48,16 @@ fn a_developer_sees_a_call_in_the_browser_asks_in_sql_and_watches_one_arrive() {
             .spawn()
             .unwrap(),
     );
-    // What it sees, line by line; at one of them it waits for us.
+    // What it sees, line by line; at some of them it waits for us.
     for line in BufReader::new(browser.0.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         println!("{line}");
         if line == "waits for a call" {
             let invite = r#"{"jsonrpc":"2.0","id":2,"method":"callInvite","params":{"invitees":["bob"],"config":{"timeout":60}}}"#;
             writeln!(commands, "{invite}").unwrap();
+        }
+        if line == "waits for the end" {
+            live.process.kill().unwrap();
         }
     }
     assert!(browser.0.wait().unwrap().success());

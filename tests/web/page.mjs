@@ -21,7 +21,7 @@ async function open() {
   page.on('pageerror', (error) => complaints.push(error.stack));
   page.on('console', (message) => {
     // A refusal is an answer; the browser calls it a failure to load.
-    if (message.type() === 'error' && !message.text().includes('status of 40')) complaints.push(message.text());
+    if (message.type() === 'error' && !message.text().includes('status of 40') && !message.text().includes('ERR_CONNECTION_REFUSED')) complaints.push(message.text());
   });
   page.on('request', (request) => requests.push(request.url()));
   return page;
@@ -132,6 +132,11 @@ await live.locator('.mark.verdict-accepted').waitFor();
 assert.equal(await live.locator('#live').textContent(), 'following');
 await shot(live, 'live');
 seen('a call arrive while an engine writes');
+
+console.log('waits for the end');
+await live.getByRole('alert').filter({ hasText: 'was stopped' }).waitFor();
+assert.equal(await live.locator('#live').textContent(), 'stopped');
+seen('that the command was stopped');
 
 await browser.clearCookies();
 await page.goto(storyLink);

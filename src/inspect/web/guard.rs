@@ -38,7 +38,7 @@ impl Guard {
     /// What is wrong with it, for the person who reads the answer.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
         const OTHER_HOST: &str = "this page answers under 127.0.0.1 and localhost with its port, and under no other name";
-        const OTHER_ORIGIN: &str = "this page answers to itself only, not to other pages";
+        const OTHER_ORIGIN: &str = "this page answers to itself only, not to other pages; paste the link into the address bar";
         let host = only(headers, &header::HOST).ok_or(OTHER_HOST)?;
         if !self.is_ours(host)
             || uri

@@ -51,9 +51,10 @@ pub(super) fn look(database: &mut Database, file: &Path) -> Result<Value, Error>
                         'last_error', last_error)
                    FROM commands WHERE verdict IS NULL ORDER BY n LIMIT 1",
             )?,
+            // Epochs are random: larger than what JavaScript holds exactly.
             "feed": object(
                 snapshot,
-                "SELECT json_object('epoch', epoch, 'cursor', cursor, 'heard_at_ms', heard_at_ms)
+                "SELECT json_object('epoch', CAST(epoch AS TEXT), 'cursor', cursor, 'heard_at_ms', heard_at_ms)
                    FROM feed",
             )?,
             "lease": object(

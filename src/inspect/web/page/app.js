@@ -21,6 +21,7 @@ const VIEWS = [
 
 const main = document.getElementById('main');
 const live = document.getElementById('live');
+const trouble = document.getElementById('trouble');
 let shown = null; // { name, refresh }
 let lastChange = null;
 let failed = false;
@@ -77,11 +78,13 @@ async function look() {
       await Promise.all([header(), first ? null : shown?.refresh?.()]);
     }
     failed = false;
+    trouble.hidden = true;
     tell('on', 'following');
   } catch (error) {
     failed = true;
     tell('off', error.status === 0 ? 'stopped' : 'cannot read');
-    live.title = error.message;
+    trouble.textContent = error.message;
+    trouble.hidden = false;
   }
 }
 
@@ -90,7 +93,7 @@ async function follow() {
   setTimeout(follow, LOOK_EVERY_MS);
 }
 
-swap(document.getElementById('nav'), VIEWS.map(([key, title]) => h('a', { href: `#/${key}`, 'data-view': key }, title,
+swap(document.getElementById('nav'), VIEWS.map(([key, title], index) => h('a', { href: `#/${key}`, 'data-view': key, 'aria-keyshortcuts': index + 1, title: `Key ${index + 1}` }, title,
   h('span', { class: 'count', id: `count-${key}` }))));
 // The number of a shortcut is the place of its view.
 document.addEventListener('keydown', (event) => {

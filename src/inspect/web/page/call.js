@@ -24,12 +24,12 @@ function heading(story, callId) {
 function record(call) {
   return section('Record', facts([
     ['caller', call.caller], ['inviter', call.inviter || '–'],
-    ['state', call.end_kind ? `${call.state}, ${call.end_kind}` : call.state],
+    ['state', call.end_kind && call.end_kind !== call.state ? `${call.state}, ${call.end_kind}` : call.state],
     ['ended by', call.end_time_ms ? (call.ended_by ?? 'the server') : '–'],
     ['my state', chip(call.my_state)],
     ['my primary device', id(call.my_primary_device, 'device')],
     ['timeout', `${call.timeout_s} s`], ['not-received check', call.not_received_check ? 'yes' : 'no'],
-    ['revision', number(call.revision)], ['epoch', id(String(call.epoch), 'epoch')],
+    ['revision', number(call.revision)],
     ['extended data', call.extended_data || '–'], ['end data', call.end_data || '–'],
   ]));
 }
@@ -42,12 +42,15 @@ function members(call) {
   return section('Members', table(['user', 'state', 'since', 'by', 'inviter', 'invitation', 'deadline', 'device', 'data'], rows, { label: 'Members' }));
 }
 
+/** Long JSON as a few lines; the story below has it whole. */
+const json = (text) => h('code', { class: 'few-lines', title: text }, text);
+
 function commands(story) {
   const rows = story.commands.map((command) => [
     time(command.queued_at_ms), h('b', {}, command.command),
     h('span', { class: `verdict v-${command.verdict ?? 'pending'}` }, command.verdict ?? 'pending', command.code ? ` ${command.code}` : ''),
     command.settled_at_ms ? span(command.settled_at_ms - command.queued_at_ms) : '–', command.attempts,
-    id(command.op, 'op'), h('code', {}, short(command.arguments)), h('code', {}, short(command.result) || command.last_error || ''),
+    id(command.op, 'op'), json(short(command.arguments)), json(short(command.result) || command.last_error || ''),
   ]);
   return section('Commands of this device', table(['asked', 'command', 'verdict', 'took', 'sent', 'op', 'arguments', 'result or last error'], rows, { label: 'Commands', empty: 'This device gave none.' }));
 }

@@ -6,6 +6,8 @@ import { call as callView } from './call.js';
 import { chip, clock, day, outcome, span } from './words.js';
 
 const PAGE = 50;
+// Pages that are read at most to meet the calls that are shown; beyond, the list starts anew.
+const MEETS_WITHIN = 4;
 
 /** Who a call is with, from the list's point of view. */
 function people(call) {
@@ -47,7 +49,8 @@ export function calls(root) {
     status, items, more);
   root.append(h('h1', { class: 'unseen' }, 'Calls'), list, detail);
 
-  let pages = 1;
+  let loaded = []; // the calls that are shown
+  let next = 0; // where the page after them starts
   let known = null;
   let open = null;
   let view = null;
@@ -60,30 +63,52 @@ export function calls(root) {
     return text ? `?${text}` : '';
   };
 
-  async function load() {
+  const page = (from) => ask('calls', {
+    q: search.value, state: state.value, missed: missed.checked, count: PAGE, next_flag: from,
+    since: since.value ? new Date(`${since.value}T00:00`).getTime() : '',
+  });
+
+  /** Reads the newest calls, until they meet those that are shown; older ones stay as they were read. */
+  async function load(afresh = false) {
     const own = ++turn;
-    const filter = {
-      q: search.value, state: state.value, missed: missed.checked, count: PAGE,
-      since: since.value ? new Date(`${since.value}T00:00`).getTime() : '',
-    };
     const found = [];
-    let next = 0;
+    let after = 0;
+    const meets = () => loaded.findLastIndex((call) => found.some((one) => one.call_id === call.call_id));
     try {
-      for (let page = 0; page < pages; page += 1) {
-        const answer = await ask('calls', { ...filter, next_flag: next });
+      for (let pages = 0; pages < MEETS_WITHIN; pages += 1) {
+        const answer = await page(after);
         found.push(...answer.calls);
-        next = answer.next_flag;
-        if (next === 0) break;
+        after = answer.next_flag;
+        if (after === 0 || afresh || loaded.length === 0 || meets() >= 0) break;
       }
     } catch (error) {
       if (own === turn) swap(items, problem(error));
       return;
     }
     if (own !== turn) return;
-    draw(found, next);
+    const met = afresh ? -1 : meets();
+    const older = met >= 0 && after !== 0 ? loaded.slice(met + 1) : [];
+    loaded = [...found, ...older];
+    if (older.length === 0) next = after;
+    draw();
   }
 
-  function draw(found, next) {
+  async function loadMore() {
+    const own = ++turn;
+    try {
+      const answer = await page(next);
+      if (own !== turn) return;
+      loaded = [...loaded, ...answer.calls];
+      next = answer.next_flag;
+      known = new Set(loaded.map((call) => call.call_id));
+      draw();
+    } catch (error) {
+      if (own === turn) swap(items, problem(error));
+    }
+  }
+
+  function draw() {
+    const found = loaded;
     const isFiltered = query() !== '';
     const groups = [];
     for (const call of found) {
@@ -103,10 +128,9 @@ export function calls(root) {
   }
 
   function refilter() {
-    pages = 1;
     known = null;
     history.replaceState(null, '', `#/calls${open ? `/${encodeURIComponent(open)}` : ''}${query()}`);
-    load();
+    load(true);
   }
 
   let typed = 0;
@@ -115,7 +139,7 @@ export function calls(root) {
     typed = setTimeout(refilter, 150);
   });
   for (const control of [state, missed, since]) control.addEventListener('change', refilter);
-  more.addEventListener('click', () => { pages += 1; load(); });
+  more.addEventListener('click', loadMore);
   // The list is walked with the arrows, as lists are.
   items.addEventListener('keydown', (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -127,6 +151,7 @@ export function calls(root) {
 
   return {
     async go(rest, parameters) {
+      const before = query();
       search.value = parameters.get('q') ?? '';
       state.value = parameters.get('state') ?? '';
       missed.checked = parameters.get('missed') === '1';
@@ -141,7 +166,7 @@ export function calls(root) {
           swap(detail, h('p', { class: 'empty choose' }, 'Choose a call to see how it went.'));
         }
       }
-      await Promise.all([load(), view?.refresh()]);
+      await Promise.all([load(query() !== before), view?.refresh()]);
     },
     async refresh() {
       await Promise.all([load(), view?.refresh()]);

@@ -69,7 +69,9 @@ function ringLane(rings, end) {
       from: ring.opened_at_ms, to: ring.closed_at_ms || end, state: 'ring', open: !ring.closed_at_ms,
       word: ring.invitation === 0 ? `dialling, ${closedWord(ring.closed_how)}` : `rang, ${closedWord(ring.closed_how)}`,
     })),
-    marks: rings.filter((ring) => ring.deadline_ms).map((ring) => ({ at: ring.deadline_ms, kind: 'deadline', text: 'deadline of the ring' })),
+    marks: rings.filter((ring) => ring.deadline_ms).map((ring) => ({
+      at: ring.deadline_ms, kind: 'deadline', text: 'deadline of the ring', moot: ring.closed_at_ms > 0 && ring.closed_at_ms < ring.deadline_ms,
+    })),
   };
 }
 
@@ -107,16 +109,18 @@ function heardLane(timeline) {
   const late = new Map();
   for (const entry of timeline) {
     if (entry.source !== 'server' || entry.learned_ms - entry.at_ms < LATE_MS) continue;
-    const key = `${entry.at_ms} ${entry.learned_ms}`;
     const what = entry.who ? `${entry.who}: ${stateWord(entry.what)}` : entry.what;
-    if (!late.has(key)) late.set(key, { from: entry.at_ms, to: entry.learned_ms, whats: [] });
-    late.get(key).whats.push(what);
+    // What came in together is one thing, since the oldest of it.
+    const one = late.get(entry.learned_ms) ?? { from: entry.at_ms, to: entry.learned_ms, whats: [] };
+    one.from = Math.min(one.from, entry.at_ms);
+    one.whats.push(what);
+    late.set(entry.learned_ms, one);
   }
   if (late.size === 0) return null;
   return {
     kind: 'heard', title: 'Heard late', note: 'from when it was so to when this device knew',
     spans: [...late.values()].map(({ from, to, whats }) => ({
-      from, to, state: 'late', word: `${whats.join(', ')}: known here ${span(to - from)} later`, label: `${span(to - from)} late`,
+      from, to, state: 'late', word: `${whats.join(', ')}: known here up to ${span(to - from)} later`, label: `up to ${span(to - from)} late`,
     })),
     marks: [...late.values()].map(({ to, whats }) => ({ at: to, kind: 'learned', text: `this device learns: ${whats.join(', ')}` })),
   };
@@ -155,10 +159,11 @@ export function picture(story, nowMs) {
     ...(call?.members ?? []).map((member) => memberLane(member, call, timeline, owner, stop)),
     heardLane(timeline), ringLane(rings, stop), commandLane(commands, end), toldLane(timeline),
   ].filter(Boolean);
+  const known = end;
   for (const lane of lanes) {
     if (lane.kind === 'member') lane.spans = lane.spans.filter((one) => one.from <= stop);
-    // A deadline long after the end would only push the rest together.
-    lane.marks = lane.marks.filter((mark) => mark.kind !== 'deadline' || mark.at <= end + 1 || mark.at - end < 120_000);
+    // A deadline that came to nothing, or is long after the rest, would only push that together.
+    lane.marks = lane.marks.filter((mark) => mark.kind !== 'deadline' || mark.at <= known || (!mark.moot && mark.at - known < STILL_MS));
     for (const mark of lane.marks) end = Math.max(end, mark.at);
   }
   return { start, end, lanes, now: isNow ? nowMs : 0, ended: call?.end_time_ms ?? 0, endKind: call?.end_kind ?? null };
