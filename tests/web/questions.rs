@@ -31,7 +31,7 @@ fn a_question_is_answered_with_its_columns_and_rows() {
         "PRAGMA integrity_check",
         "PRAGMA table_info('calls')",
         "EXPLAIN QUERY PLAN SELECT * FROM calls",
-        "-- why\nWITH a AS (VALUES (1)) SELECT * FROM a",
+        "; -- why\n ;WITH a AS (VALUES (1)) SELECT * FROM a",
         "SELECT * FROM pragma_table_info('calls')",
     ] {
         assert_eq!(session.sql(sql).status, 200, "{sql}");
@@ -76,6 +76,7 @@ fn writes_other_files_and_settings_are_refused_and_the_files_stay_as_they_are() 
         "PRAGMA incremental_vacuum".to_owned(),
         "PRAGMA optimize".to_owned(),
         "PRAGMA writable_schema = 1".to_owned(),
+        "EXPLAIN PRAGMA temp_store_directory = '/'".to_owned(),
     ];
     for sql in &refused {
         let answer = session.sql(sql);
@@ -87,6 +88,8 @@ fn writes_other_files_and_settings_are_refused_and_the_files_stay_as_they_are() 
         "SELECT writefile('x', 'y')",
         "SELECT 1; DELETE FROM calls",
         "SELECT 1; SELECT 2",
+        "SELECT 1; PRAGMA query_only = 0",
+        "SELECT $a(') ; PRAGMA query_only = 0 --'",
         "SELECT * FROM pragma_optimize",
         "SELECT ?",
         "SELEC 1",

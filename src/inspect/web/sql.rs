@@ -1,7 +1,9 @@
 //! Questions in SQL, by whoever looks.
 //!
 //! Nothing can be written whatever stands here: the connection is read-only and `query_only`. This
-//! module refuses the rest with words: what would write, other files, settings, transactions.
+//! module refuses the rest with words: what would write, other files, settings, transactions. It
+//! does so before SQLite sees the text, because PRAGMAs can have their effect already when they are
+//! prepared, in a second statement or under EXPLAIN.
 
 use std::time::{Duration, Instant};
 
@@ -85,9 +87,11 @@ pub(super) enum Refused {
 /// # Errors
 /// The file cannot be read. What is wrong with the question is in the answer.
 pub(super) fn ask(database: &mut Database, sql: &str) -> Result<Result<Rows, Refused>, Error> {
-    if let Err(refused) = check(sql) {
+    if let Err(refused) = check(sql).and_then(|()| check_alone(sql)) {
         return Ok(Err(refused));
     }
+    // An empty statement before it would be one of two.
+    let sql = without_comments(sql);
     database.read(|snapshot| rows(snapshot, sql))
 }
 
@@ -102,10 +106,6 @@ fn rows(snapshot: &Connection, sql: &str) -> Result<Result<Rows, Refused>, Probl
         return Ok(Err(Refused::Writes(format!(
             "{ONLY_READS}; this would write"
         ))));
-    }
-    if statement.parameter_count() > 0 {
-        let text = "the question has parameters (? or :name); put their values in";
-        return Ok(Err(Refused::Wrong(text.to_owned())));
     }
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
@@ -145,9 +145,6 @@ fn rows(snapshot: &Connection, sql: &str) -> Result<Result<Rows, Refused>, Probl
 
 /// A mistake in the question, or in the file.
 fn mistake<T>(error: rusqlite::Error) -> Result<Result<T, Refused>, Problem> {
-    if matches!(error, rusqlite::Error::MultipleStatement) {
-        return Ok(Err(Refused::Wrong("one question at a time".to_owned())));
-    }
     let problem = Problem::from(error);
     if matches!(problem, Problem::TooMuch) {
         return Ok(Err(Refused::Wrong(format!(
@@ -205,7 +202,9 @@ fn check(sql: &str) -> Result<(), Refused> {
     let refused = |why: &str| Err(Refused::Writes(format!("{ONLY_READS}: {why}")));
     match verb.to_ascii_uppercase().as_str() {
         "" if sql.is_empty() => Err(Refused::Wrong("there is no question".to_owned())),
-        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => Ok(()),
+        "SELECT" | "WITH" | "VALUES" => Ok(()),
+        "EXPLAIN" if explains_a_question(rest) => Ok(()),
+        "EXPLAIN" => refused("EXPLAIN explains SELECT, WITH and VALUES"),
         "PRAGMA" => check_pragma(rest),
         "ATTACH" | "DETACH" => {
             refused("ATTACH and DETACH are refused, it shows this file and no other")
@@ -219,6 +218,52 @@ fn check(sql: &str) -> Result<(), Refused> {
             "a question begins with SELECT, WITH, VALUES, EXPLAIN or PRAGMA".to_owned(),
         )),
     }
+}
+
+fn explains_a_question(rest: &str) -> bool {
+    let (mut verb, rest) = word(rest);
+    if verb.eq_ignore_ascii_case("QUERY") {
+        let (plan, rest) = word(rest);
+        if !plan.eq_ignore_ascii_case("PLAN") {
+            return false;
+        }
+        (verb, _) = word(rest);
+    }
+    let questions = ["SELECT", "WITH", "VALUES"];
+    questions.iter().any(|one| verb.eq_ignore_ascii_case(one))
+}
+
+/// Sees that there is one statement, and nothing whose end SQLite could see elsewhere.
+fn check_alone(sql: &str) -> Result<(), Refused> {
+    let wrong = |why: &str| Err(Refused::Wrong(why.to_owned()));
+    let mut rest = without_comments(sql);
+    if sql.contains('\0') {
+        return wrong("there is a NUL in the question");
+    }
+    while let Some(first) = rest.chars().next() {
+        let after = rest.get(first.len_utf8()..).unwrap_or_default();
+        let quote = match first {
+            '\'' | '"' | '`' => Some(first),
+            '[' => Some(']'),
+            _ => None,
+        };
+        rest = if let Some(quote) = quote {
+            // A doubled one ends this and begins the next, which comes to the same.
+            after.split_once(quote).map_or("", |(_, after)| after)
+        } else if first == ';' {
+            return match without_comments(after) {
+                "" => Ok(()),
+                _ => wrong("one question at a time"),
+            };
+        } else if matches!(first, '$' | '?' | '@' | '#' | ':') {
+            return wrong("the question has parameters ($, ?, @, # or :); put their values in");
+        } else if let Some(after) = after_comment(rest) {
+            after
+        } else {
+            after
+        };
+    }
+    Ok(())
 }
 
 fn check_pragma(rest: &str) -> Result<(), Refused> {
@@ -258,15 +303,20 @@ fn without_comments(text: &str) -> &str {
     loop {
         rest = rest
             .trim_start_matches(|character: char| character.is_whitespace() || character == ';');
-        let end = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, after)| after)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map_or("", |(_, after)| after)
-        } else {
-            return rest;
-        };
-        rest = end;
+        match after_comment(rest) {
+            Some(after) => rest = after,
+            None => return rest,
+        }
     }
+}
+
+/// What comes after the comment that it begins with; `None` when it begins with something else.
+fn after_comment(text: &str) -> Option<&str> {
+    let (comment, end) = match text.strip_prefix("--") {
+        Some(comment) => (comment, "\n"),
+        None => (text.strip_prefix("/*")?, "*/"),
+    };
+    Some(comment.split_once(end).map_or("", |(_, after)| after))
 }
 
 #[cfg(test)]
@@ -281,6 +331,7 @@ mod tests {
             "with a as (select 1) select * from a",
             "VALUES (1)",
             "explain query plan select 1",
+            "explain values (1)",
             "pragma user_version",
             "pragma table_info(calls)",
             "PRAGMA main.index_list ( 'calls' )",
@@ -301,6 +352,8 @@ mod tests {
             ("pragma main . journal_mode", "journal_mode"),
             ("pragma/**/wal_checkpoint", "wal_checkpoint"),
             ("VACUUM INTO 'x'", "VACUUM"),
+            ("explain pragma temp_store_directory = 'x'", "EXPLAIN"),
+            ("explain query plan/**/attach 'x' as y", "EXPLAIN"),
             ("begin", "transaction"),
         ] {
             match check(sql) {
@@ -310,6 +363,34 @@ mod tests {
         }
         for sql in ["", " ; -- nothing", "/* open", "hello", "通话", "'a'"] {
             assert!(matches!(check(sql), Err(Refused::Wrong(_))), "{sql}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_statement_and_it_ends_where_it_seems_to() {
+        for one in [
+            "select 1",
+            "select 1 ; -- end\n ;; /* ; */",
+            "select ';', \"a;\", `b;`, [c;] -- ; \n from x",
+            "select 'it''s; fine' /* ; ' */ -- '",
+            "select 1 - -1, 4 / 2, '通;话'",
+        ] {
+            assert_eq!(check_alone(one), Ok(()), "{one}");
+        }
+        for two in [
+            "select 1; pragma query_only = 0",
+            "select ''';' ; select 2",
+            "select [a] ; select 2",
+            "select 1 /**/;/**/ select 2",
+            "select 1 -- \n ; select 2",
+            // To SQLite the quote is part of the parameter's name.
+            "select $a(') ; pragma query_only = 0 --'",
+            "select @a(') ; pragma query_only = 0 --'",
+            "select ?1",
+            "select :a",
+        ] {
+            let refused = check_alone(two);
+            assert!(matches!(refused, Err(Refused::Wrong(_))), "{two}");
         }
     }
 
