@@ -3,7 +3,6 @@
 pub mod demo;
 pub mod failure;
 pub mod inspect;
-pub mod inspect_web;
 pub mod keygen;
 pub mod rpc;
 pub mod serve;

@@ -1,8 +1,12 @@
 //! `offhook inspect`, run as a person or a program runs it, on databases with a story in them.
 
+mod dictionary;
 mod documents;
 mod files;
+mod health;
 mod paging;
+mod streams;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,6 +53,8 @@ impl Fixture {
         app.execute_batch(&SCHEMA[..usize::from(version)].concat())
             .unwrap();
         app.pragma_update(None, "user_version", version).unwrap();
+        app.pragma_update(None, "application_id", 0x4f68_6b31)
+            .unwrap();
         Self { folder, database }
     }
 

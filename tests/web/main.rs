@@ -51,6 +51,8 @@ impl Fixture {
             app.execute_batch(schema).unwrap();
         }
         app.pragma_update(None, "user_version", 2).unwrap();
+        app.pragma_update(None, "application_id", 0x4f68_6b31)
+            .unwrap();
         Self { folder, database }
     }
 

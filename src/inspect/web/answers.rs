@@ -42,13 +42,17 @@ pub(super) async fn document(
         }
         "calls" => {
             let filter = filter(query).map_err(bad)?;
-            looked(shared, move |database| database.calls(&filter)).await
+            looked(shared, move |database| {
+                let page = database.calls(&filter)?;
+                Ok(whole(&page, page.damage.as_deref()))
+            })
+            .await
         }
         "call" => {
             let id = needed(query, "id")?;
             looked(shared, move |database| {
                 let story = database.story(&id)?;
-                let mut document = serde_json::to_value(&story).unwrap_or_default();
+                let mut document = whole(&story, story.damage.as_deref());
                 if let Value::Object(fields) = &mut document {
                     fields.insert("cut".to_owned(), Value::Bool(story.cut));
                     fields.insert("owner".to_owned(), json!(database.owner()?));
@@ -57,11 +61,14 @@ pub(super) async fn document(
             })
             .await
         }
-        "pending" => looked(shared, Database::pending).await,
-        "health" => {
-            let file = shared.file.clone();
-            looked(shared, move |database| health::look(database, &file)).await
+        "pending" => {
+            looked(shared, |database| {
+                let pending = database.pending()?;
+                Ok(whole(&pending, pending.damage.as_deref()))
+            })
+            .await
         }
+        "health" => looked(shared, health::look).await,
         "tables" => looked(shared, tables::list).await,
         "table" => {
             let table = needed(query, "name")?;
@@ -101,6 +108,15 @@ fn asked(rows: Result<sql::Rows, sql::Refused>) -> Result<Answer, Refusal> {
         Err(sql::Refused::Writes(text)) => Err(Refusal::new(StatusCode::FORBIDDEN, text)),
         Err(sql::Refused::Wrong(text)) => Err(bad(text)),
     }
+}
+
+/// A document as `--json` has it; of a damaged file, with what SQLite says of that.
+pub(super) fn whole(document: &impl Serialize, damage: Option<&str>) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let (Value::Object(fields), Some(damage)) = (&mut document, damage) {
+        fields.insert("damage".to_owned(), Value::from(damage));
+    }
+    document
 }
 
 async fn looked<T: Serialize + Send + 'static>(
@@ -143,6 +159,7 @@ async fn look<T: Send + 'static>(
             | Problem::Changing
             | Problem::TooMuch
             | Problem::Damaged(_)
+            | Problem::Copy { .. }
             | Problem::Sqlite(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal::new(status, error.to_string())

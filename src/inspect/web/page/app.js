@@ -25,6 +25,7 @@ const trouble = document.getElementById('trouble');
 let shown = null; // { name, refresh }
 let lastChange = null;
 let failed = false;
+let damage = '';
 
 /** #/calls/ID?q=bob → ['calls', ['ID'], parameters] */
 function route() {
@@ -61,12 +62,13 @@ function tell(kind, text) {
 
 async function header() {
   const state = await ask('health');
-  const name = state.file.path.split(/[\\/]/).pop();
+  const name = state.path.split(/[\\/]/).pop();
   swap(document.getElementById('file'),
-    h('b', { title: state.file.path }, name),
+    h('b', { title: state.path }, name),
     h('span', { class: 'who' }, [state.user_id, state.device_id && String(state.device_id).slice(0, 8)].filter(Boolean).join(' on ')));
+  damage = state.damage ? `The file is damaged (${state.damage}). This is what of it can be read; “offhook inspect FILE doctor” says more.` : '';
   document.getElementById('count-pending').textContent = state.pending || '';
-  document.getElementById('count-calls').textContent = state.missed ? `${state.missed} missed` : '';
+  document.getElementById('count-calls').textContent = state.missed_unseen ? `${state.missed_unseen} missed` : '';
 }
 
 async function look() {
@@ -78,7 +80,8 @@ async function look() {
       await Promise.all([header(), first ? null : shown?.refresh?.()]);
     }
     failed = false;
-    trouble.hidden = true;
+    trouble.hidden = damage === '';
+    trouble.textContent = damage;
     tell('on', 'following');
   } catch (error) {
     failed = true;

@@ -1,17 +1,18 @@
 // How far the file is with the server, and how late its word came in.
 
-import { facts, h, id, problem, s, section, swap } from './dom.js';
+import { facts, h, id, problem, s, section, swap, table } from './dom.js';
 import { ask } from './server.js';
 import { bytes, clock, number, span, time } from './words.js';
 
 const figure = (value, name, note, kind) => h('li', { class: `card figure-card ${kind ?? ''}` }, h('b', {}, value), h('span', {}, name), note && h('small', {}, note));
 
 function sync(state) {
-  const { feed, lease, clock: own } = state;
-  const heard = feed?.heard_at_ms;
+  const { feed, lease, clock: own, lag } = state;
+  const heard = feed.heard_at_ms;
   return section('With the server', facts([
     ['last heard', heard ? h('span', {}, time(heard, { withDay: true }), ` – ${span(state.now_ms - heard)} ago`) : 'never'],
-    ['cursor', number(feed?.cursor)], ['epoch', feed ? id(String(feed.epoch), 'epoch') : '–'],
+    ['cursor', number(feed.cursor)], ['epoch', id(state.epoch, 'epoch')],
+    ['late by', lag.changes ? `${span(lag.last_ms)} at the last change, ${span(lag.worst_ms)} at worst` : '–'],
     ['clock', own.offset_ms === null ? 'no estimate yet' : own.offset_ms === 0 ? 'as the server’s' : `server ${own.offset_ms > 0 ? 'ahead of' : 'behind'} this device by ${span(Math.abs(own.offset_ms))}`],
     ['who syncs', lease?.holder ? h('span', {}, lease.holder, ' since ', time(lease.taken_at_ms, { withDay: true })) : 'nobody yet'],
     ['times it was taken', lease ? number(lease.generation) : '–'],
@@ -23,6 +24,15 @@ function waits(state) {
   if (!oldest) return null;
   return section('Waits longest', h('p', {}, h('a', { href: `#/calls/${encodeURIComponent(oldest.call_id)}` }, oldest.command),
     ` for ${span(state.now_ms - oldest.queued_at_ms)}, sent ${oldest.attempts}×`), oldest.last_error && h('p', { class: 'error' }, oldest.last_error));
+}
+
+function errors(state) {
+  if (state.last_errors.length === 0) return null;
+  const rows = state.last_errors.map((one) => [
+    time(one.at_ms, { withDay: true }), h('a', { href: `#/calls/${encodeURIComponent(one.call_id)}` }, one.command),
+    `${one.verdict ?? 'pending'}${one.code ? ` ${one.code}` : ''}`, h('code', {}, one.error),
+  ]);
+  return section('Last errors', table(['when', 'command', 'verdict', 'why'], rows, { label: 'Last errors' }));
 }
 
 /** A dot for each change and verdict, newest at the right; higher is later, by the logarithm. */
@@ -57,18 +67,18 @@ export function health(root) {
     try {
       const state = await ask('health');
       const { file } = state;
-      const heard = state.feed?.heard_at_ms;
+      const heard = state.feed.heard_at_ms;
       swap(body,
         h('ul', { class: 'cards figures' },
           figure(heard ? span(state.now_ms - heard) : 'never', heard ? 'since the server was heard' : 'heard from the server'),
           figure(number(state.pending), 'commands wait', null, state.pending ? 'warm' : ''),
-          figure(number(state.missed), 'missed, not seen', null, state.missed ? 'warm' : ''),
+          figure(number(state.missed_unseen), 'missed, not seen', null, state.missed_unseen ? 'warm' : ''),
           figure(number(state.started), 'calls open', `of ${number(state.calls)}`)),
-        sync(state), waits(state),
+        sync(state), waits(state), errors(state),
         section('How late the server’s word came in', delays(state)),
         section('The file', facts([
-          ['path', h('code', {}, file.path)], ['size', bytes(file.bytes)], ['WAL beside it', bytes(file.wal_bytes)],
-          ['layout', file.schema > file.schema_known ? `version ${file.schema}, newer than this build (${file.schema_known})` : `version ${file.schema}`],
+          ['path', h('code', {}, state.path)], ['size', bytes(file.bytes)], ['WAL beside it', bytes(file.wal_bytes)], ['free within it', bytes(file.free_bytes)],
+          ['layout', file.schema > state.schema_known ? `version ${file.schema}, newer than this build (${state.schema_known})` : `version ${file.schema}`],
           ['user', state.user_id ?? '–'], ['device', id(state.device_id, 'device')],
           ['members', number(state.members)], ['events in the journal', number(state.journal)],
         ])));

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::failure::Failure;
-use super::signals::Signals;
+use super::super::failure::Failure;
+use super::super::signals::Signals;
 use crate::inspect::web::Web;
 
 /// Serve a page that shows the database, until stopped.
