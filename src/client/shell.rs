@@ -22,7 +22,7 @@ use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
 use super::store::Store;
-use super::subscription::{Events, Subscribers, Watch};
+use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
 
@@ -90,8 +90,8 @@ impl Shared {
         self.subscribers.subscribe()
     }
 
-    pub fn watch(&self) -> Watch {
-        self.subscribers.watch()
+    pub fn changes(&self) -> Changes {
+        self.subscribers.changes()
     }
 
     pub fn database(&self) -> &Path {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 /// What leads from one layout to the next, from nothing on.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("../../schema/client/0001_initial.sql"),
     include_str!("../../schema/client/0002_lease.sql"),
+    include_str!("../../schema/client/0003_lists.sql"),
 ];
 
 /// The newest layout (`PRAGMA user_version`) that this build knows. Of newer ones it shows what it

@@ -247,7 +247,7 @@ fn a_layout_without_the_table_that_is_asked_for() {
         .execute_batch("DROP VIEW timeline_view")
         .unwrap();
     let output = inspect(&fixture.database, &["timeline"]);
-    assert_failed(&output, &["`timeline_view`", "version 2"]);
+    assert_failed(&output, &["`timeline_view`", "version 3"]);
     fixture.json(&["calls"]);
 }
 

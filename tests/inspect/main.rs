@@ -18,9 +18,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The layouts, from the first on.
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../schema/client/0001_initial.sql"),
     include_str!("../../schema/client/0002_lease.sql"),
+    include_str!("../../schema/client/0003_lists.sql"),
 ];
 const NEWEST: u8 = SCHEMA.len() as u8;
 const STORY: &str = include_str!("story.sql");

@@ -18,9 +18,10 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../schema/client/0001_initial.sql"),
     include_str!("../../schema/client/0002_lease.sql"),
+    include_str!("../../schema/client/0003_lists.sql"),
 ];
 const STORY: &str = include_str!("../inspect/story.sql");
 
@@ -50,7 +51,7 @@ impl Fixture {
         for schema in SCHEMA {
             app.execute_batch(schema).unwrap();
         }
-        app.pragma_update(None, "user_version", 2).unwrap();
+        app.pragma_update(None, "user_version", 3).unwrap();
         app.pragma_update(None, "application_id", 0x4f68_6b31)
             .unwrap();
         Self { folder, database }

@@ -329,6 +329,8 @@ impl Running {
         self.core = Some(core);
         self.next_look = i64::MIN;
         self.shared.open.store(true, Ordering::Release);
+        // Others may have written while nobody looked.
+        self.shared.subscribers.tell_changed();
         Ok(())
     }
 
