@@ -341,6 +341,30 @@ fn what_is_forgotten_is_found_even_when_catching_up_was_interrupted() {
 }
 
 #[test]
+fn catching_up_from_nothing_goes_on_from_nothing_when_it_was_interrupted_before_the_history() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    device.server.act("bob", "b2", "c1", reject());
+    device.live("c1");
+    device.lose_link();
+    device.server.restore();
+    device.reconnect();
+    device.feed_open(&[], true);
+    device.lose_link();
+    // It knows the device now, and does not say again that it is older.
+    device.server.cursor_valid = true;
+    let hello = device.reconnect();
+    let epoch = device.server.epoch;
+    assert_eq!(hello.cursor, Cursor { epoch, seq: 0 });
+    device.feed_open(&[], true);
+    let known = device.server.record("c1");
+    device.feed_history(&[known], true);
+    assert_eq!(end_kind(&device, "c1"), None);
+}
+
+#[test]
 fn a_server_that_only_started_again_makes_nothing_forgotten() {
     let mut device = Device::connected();
     device
