@@ -75,6 +75,8 @@ pub struct Process {
     pub no_network: bool,
     /// It dies when so many more effects were carried out; and stays away for so long.
     pub dies_after: Option<(u64, i64)>,
+    /// A TLS session that can be resumed, by the key of the server that gave it out.
+    pub tls_session: Option<u64>,
     wake_turn: u64,
     wakes_at: TrueMs,
 }
@@ -151,7 +153,7 @@ impl World {
         let settings = CoreSettings {
             token: None,
             provides_tokens: false,
-            boot: format!("boot {}", hand.boots),
+            boot: format!("boot {} of {handset}", hand.boots),
             build: "simulation".into(),
             wait_s: WAIT_S_DEFAULT,
         };
@@ -188,6 +190,7 @@ impl World {
             conn: None,
             no_network: false,
             dies_after: None,
+            tls_session: None,
             wake_turn: 0,
             wakes_at: now,
         });
