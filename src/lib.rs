@@ -54,14 +54,15 @@ pub use client::{
     core::{PushTaken, Role, TokenWanted},
     engine::Engine,
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
+    live::Live,
     options::{CallingInviteOptions, CommandOptions, InviteOptions},
     result::{
         Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
     },
     roots::Roots,
     status::Status,
-    store::{CallEntry, Filter, Page, PendingCommand, RingEntry},
-    subscription::{Events, Lagged, Watch},
+    store::{CallEntry, Filter, Page, PendingCommand, Query, RingEntry},
+    subscription::{Changes, Events, Lagged},
     token::{ProvidedToken, TokenProvider},
 };
 pub use error::{Code, Detail, Error};

@@ -1,13 +1,16 @@
 //! `offhook inspect`: looks at the local database of an app, as text or as JSON.
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod output;
+mod stream;
 
-use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::user_id;
-use crate::inspect::{Database, Filter, SCHEMA_KNOWN, StateFilter, Style, TIMELINE_MAX, text};
+use crate::inspect::{
+    Checkup, Database, Filter, SCHEMA_KNOWN, StateFilter, Style, TIMELINE_MAX, text,
+};
+use output::{note, note_damage, print, shown, style};
 
 /// Look at the local database of an app.
 ///
@@ -19,11 +22,14 @@ use crate::inspect::{Database, Filter, SCHEMA_KNOWN, StateFilter, Style, TIMELIN
     offhook inspect alice.db calls --missed\n  \
     offhook inspect alice.db call 0190f6e2a1b37c5d8e9f001122334455\n  \
     offhook inspect alice.db pending\n  \
+    offhook inspect alice.db doctor\n  \
+    offhook inspect alice.db watch\n  \
+    offhook inspect alice.db export --copy bug-report.db\n  \
     offhook inspect alice.db timeline --json | jq '.timeline[] | select(.source == \"app\")'")]
 pub struct Args {
     /// The database.
     pub file: PathBuf,
-    /// Print one JSON document instead of tables.
+    /// Print JSON instead of tables: one document, of export and watch one a line.
     #[arg(long, global = true)]
     pub json: bool,
     /// What to look at.
@@ -39,6 +45,12 @@ pub enum Question {
     /// List the commands that wait for the server's verdict, oldest first, and why they wait.
     Pending,
     Timeline(TimelineArgs),
+    /// Count what there is, and tell how far the file is with the server: sizes, cursor, when the
+    /// server was last heard, its clock, how late changes are learned of, the last errors.
+    Stats,
+    Doctor(DoctorArgs),
+    Export(ExportArgs),
+    Watch(WatchArgs),
 }
 
 /// List the calls that the user made, was invited to or joined, newest first.
@@ -104,17 +116,77 @@ pub struct TimelineArgs {
     pub since: Option<i64>,
 }
 
+/// Look for all that can be wrong with the file, and say how bad it is and what to do.
+///
+/// Damage, a layout that is not what it should be, rows that contradict each other, commands and
+/// rings that are stuck, a write-ahead log that grows. The exit code is 1 if there is any error;
+/// warnings may be as they should.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: offhook inspect alice.db doctor --json | jq '.findings[].code'")]
+pub struct DoctorArgs {}
+
+/// Print all calls, a line of JSON each, as `call ID --json` tells it; or copy the whole file.
+///
+/// Oldest first; at the end those that only commands tell of. Each line is of one moment. A copy is
+/// of one moment altogether, also while the app writes, and needs no other file beside it. It has
+/// in it what the calls were about: look at it before it goes to anybody.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    offhook inspect alice.db export > calls.jsonl\n  \
+    offhook inspect alice.db export --copy bug-report.db")]
+pub struct ExportArgs {
+    /// Copy the database into this new file instead. One that is there already is refused.
+    #[arg(long, value_name = "FILE")]
+    pub copy: Option<PathBuf>,
+}
+
+/// Print what happens as it happens, until it is stopped (Ctrl-C).
+///
+/// An entry of the timeline a line. What this device learns of late comes late, with the time at
+/// which it came about.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: offhook inspect alice.db watch --json | jq -c 'select(.source == \"app\")'"
+)]
+pub struct WatchArgs {}
+
 /// Prints the answer on stdout, and what limits it on stderr.
 ///
 /// # Errors
-/// The file cannot be read or is something else, the call is unknown, or stdout takes nothing.
+/// The file cannot be read or is something else, the call is unknown, something is wrong with the
+/// file that is examined, or stdout takes nothing.
 pub fn run(args: Args) -> Result<(), Failure> {
     let Args {
         file,
         json,
         question,
     } = args;
-    let mut database = Database::open(&file).map_err(Failure::new)?;
+    let style = if json { Style::default() } else { style() };
+    let how = How { json, style };
+    match question {
+        Question::Calls(args) => calls(&mut open(&file)?, args, how),
+        Question::Call(args) => call(&mut open(&file)?, &args.id, how),
+        Question::Pending => pending(&mut open(&file)?, how),
+        Question::Timeline(args) => timeline(&mut open(&file)?, &file, args.since, how),
+        Question::Stats => stats(&mut open(&file)?, how),
+        Question::Doctor(DoctorArgs {}) => doctor(&file, how),
+        Question::Export(ExportArgs { copy: None }) => stream::export(&mut open(&file)?),
+        Question::Export(ExportArgs { copy: Some(to) }) => {
+            stream::copy(&mut open(&file)?, &to, how)
+        }
+        Question::Watch(WatchArgs {}) => stream::watch(open(&file)?, &file, how),
+    }
+}
+
+/// How an answer is to look.
+#[derive(Clone, Copy)]
+struct How {
+    json: bool,
+    style: Style,
+}
+
+fn open(file: &Path) -> Result<Database, Failure> {
+    let database = Database::open(file).map_err(Failure::new)?;
     if database.version() > SCHEMA_KNOWN {
         note(format_args!(
             "{} has a newer layout, version {}; what this build (version {SCHEMA_KNOWN}) does not know of it is left out",
@@ -122,46 +194,69 @@ pub fn run(args: Args) -> Result<(), Failure> {
             database.version()
         ));
     }
-    let answer = answer(&mut database, &file, question, json)?;
-    print(&answer)
+    Ok(database)
 }
 
-fn answer(
+fn calls(database: &mut Database, args: CallsArgs, how: How) -> Result<(), Failure> {
+    let page = database.calls(&filter(args)).map_err(Failure::new)?;
+    note_damage(page.damage.as_deref());
+    print(&shown(how, &page, |style| text::calls(&page, style))?)
+}
+
+fn call(database: &mut Database, id: &str, how: How) -> Result<(), Failure> {
+    let story = database.story(id).map_err(Failure::new)?;
+    note_damage(story.damage.as_deref());
+    if story.cut {
+        note(format_args!(
+            "only the last {TIMELINE_MAX} entries of the call's timeline are shown"
+        ));
+    }
+    print(&shown(how, &story, |style| text::story(&story, style))?)
+}
+
+fn pending(database: &mut Database, how: How) -> Result<(), Failure> {
+    let pending = database.pending().map_err(Failure::new)?;
+    note_damage(pending.damage.as_deref());
+    print(&shown(how, &pending, |style| {
+        text::pending(&pending, style)
+    })?)
+}
+
+fn timeline(
     database: &mut Database,
     file: &Path,
-    question: Question,
-    json: bool,
-) -> Result<String, Failure> {
-    let style = if json { Style::default() } else { style() };
-    match question {
-        Question::Calls(args) => {
-            let page = database.calls(&filter(args)).map_err(Failure::new)?;
-            shown(json, &page, || text::calls(&page, style))
-        }
-        Question::Call(args) => {
-            let story = database.story(&args.id).map_err(Failure::new)?;
-            if story.cut {
-                note(format_args!(
-                    "only the last {TIMELINE_MAX} entries of the call's timeline are shown"
-                ));
-            }
-            shown(json, &story, || text::story(&story, style))
-        }
-        Question::Pending => {
-            let pending = database.pending().map_err(Failure::new)?;
-            shown(json, &pending, || text::pending(&pending, style))
-        }
-        Question::Timeline(args) => {
-            let timeline = database.timeline(args.since).map_err(Failure::new)?;
-            if timeline.cut {
-                note_cut(
-                    file,
-                    args.since,
-                    timeline.timeline.last().map(|entry| entry.at_ms),
-                );
-            }
-            shown(json, &timeline, || text::timeline(&timeline, style))
-        }
+    since: Option<i64>,
+    how: How,
+) -> Result<(), Failure> {
+    let timeline = database.timeline(since).map_err(Failure::new)?;
+    note_damage(timeline.damage.as_deref());
+    if timeline.cut {
+        let last_ms = timeline.timeline.last().map(|entry| entry.at_ms);
+        note_cut(file, since, last_ms);
+    }
+    print(&shown(how, &timeline, |style| {
+        text::timeline(&timeline, style)
+    })?)
+}
+
+fn stats(database: &mut Database, how: How) -> Result<(), Failure> {
+    let stats = database.stats().map_err(Failure::new)?;
+    note_damage(stats.damage.as_deref());
+    print(&shown(how, &stats, |style| text::stats(&stats, style))?)
+}
+
+/// What is wrong with a file is the answer; if it is an error, it is a failure, too.
+fn doctor(file: &Path, how: How) -> Result<(), Failure> {
+    let checkup = Checkup::of(file).map_err(Failure::new)?;
+    print(&shown(how, &checkup, |style| {
+        text::checkup(&checkup, style)
+    })?)?;
+    match checkup.errors() {
+        0 => Ok(()),
+        errors => Err(Failure::new(format_args!(
+            "{}: errors found: {errors}; do what is said beside each",
+            file.display()
+        ))),
     }
 }
 
@@ -189,71 +284,4 @@ fn note_cut(file: &Path, since: Option<i64>, last_ms: Option<i64>) {
             file.display()
         )),
     }
-}
-
-/// A remark about the answer; a reader that has gone away misses nothing.
-fn note(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "offhook: note: {text}");
-}
-
-fn shown(
-    json: bool,
-    document: &impl Serialize,
-    text: impl FnOnce() -> String,
-) -> Result<String, Failure> {
-    if !json {
-        return Ok(text());
-    }
-    let written = if io::stdout().is_terminal() {
-        serde_json::to_string_pretty(document)
-    } else {
-        serde_json::to_string(document)
-    };
-    written
-        .map(|text| text + "\n")
-        .map_err(|error| Failure::new(format_args!("cannot write the answer as JSON: {error}")))
-}
-
-/// A reader that stops reading, such as `head`, has what it wanted.
-fn print(answer: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(answer.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!(
-            "cannot write the answer to stdout: {error}"
-        ))),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Colour and width follow the terminal; what reads from a pipe gets whole lines.
-fn style() -> Style {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return Style::default();
-    }
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Style {
-        width: Some(terminal_width().unwrap_or(WIDTH_DEFAULT)),
-        colour: !no_colour,
-    }
-}
-
-/// The width of a terminal that does not say how wide it is.
-const WIDTH_DEFAULT: usize = 80;
-
-#[cfg(unix)]
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    match usize::from(size.ws_col) {
-        0 => None,
-        width => Some(width),
-    }
-}
-
-#[cfg(not(unix))]
-fn terminal_width() -> Option<usize> {
-    None
 }

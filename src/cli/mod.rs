@@ -2,10 +2,12 @@
 
 pub mod demo;
 pub mod failure;
+pub mod generate;
 pub mod inspect;
 pub mod keygen;
 pub mod rpc;
 pub mod serve;
+mod signals;
 pub mod token;
 
 use self::failure::Failure;
@@ -22,6 +24,8 @@ pub enum Command {
     Inspect(inspect::Args),
     Token(token::Args),
     Keygen(keygen::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 impl Command {
@@ -37,6 +41,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args),
             Self::Token(args) => token::run(args),
             Self::Keygen(args) => keygen::run(args),
+            Self::Generate(args) => generate::run(args),
         }
     }
 }

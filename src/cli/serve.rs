@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use super::failure::Failure;
+use super::signals::Signals;
 use crate::server::auth::{Auth, Keys};
 use crate::server::push::LogSink;
 use crate::server::settings::Settings;
@@ -86,45 +87,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
     });
     server.stop().map_err(Failure::new)
-}
-
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn any(&mut self) {
-        // What cannot be listened for cannot be waited for: then the server stops at once.
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

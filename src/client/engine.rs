@@ -9,14 +9,15 @@ use tokio::sync::oneshot;
 use super::config::Config;
 use super::core::{LinkStatus, PushTaken, Submission, Submitted};
 use super::event::Event;
+use super::live::Live;
 use super::options::{CallingInviteOptions, CommandOptions, InviteOptions};
 use super::result::{
     self, Answered, CallingInvited, Cancelled, CommandHandle, HasEnded, HasQuit, Invited, Joined,
 };
 use super::shell::{Shared, Shell};
 use super::status::Status;
-use super::store::{Filter, Page, PendingCommand, Readers, RingEntry, SCHEMA_VERSION};
-use super::subscription::{Events, Watch};
+use super::store::{Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION};
+use super::subscription::{Changes, Events};
 use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
 use crate::error::Error;
 use crate::protocol::TOKEN_BYTES_MAX;
@@ -305,21 +306,20 @@ impl Engine {
     /// # Errors
     /// What keeps the file from being read.
     pub fn query_call_invitation_list(&self, count: usize, next_flag: i64) -> Result<Page, Error> {
-        self.query_calls(count, next_flag, &Filter::default())
+        self.query_calls(&Query {
+            count,
+            next_flag,
+            ..Query::default()
+        })
     }
 
     /// The same, of the calls that a filter lets through.
     ///
     /// # Errors
     /// As for [`Self::query_call_invitation_list`].
-    pub fn query_calls(
-        &self,
-        count: usize,
-        next_flag: i64,
-        filter: &Filter,
-    ) -> Result<Page, Error> {
+    pub fn query_calls(&self, query: &Query) -> Result<Page, Error> {
         self.shared.check_open()?;
-        self.readers.page(count, next_flag, filter)
+        self.readers.page(query)
     }
 
     /// What happens from now on, in order. An app that falls more than a bounded number of events
@@ -369,9 +369,23 @@ impl Engine {
         self.readers.acknowledged(APP)
     }
 
-    /// Tells when the database changed, so that what was read from it can be read again.
-    pub fn watch(&self) -> Watch {
-        self.shared.watch()
+    /// Tells when the database changed, so that what was read from it can be read again. For pages
+    /// of calls there is [`Self::watch`], for the count of missed ones [`Self::watch_missed`].
+    pub fn changes(&self) -> Changes {
+        self.shared.changes()
+    }
+
+    /// A page as it is, and again each time it has become another, whoever changed it: the server,
+    /// this app or another process on the file.
+    pub fn watch(&self, query: Query) -> Live<Page> {
+        let (engine, readers) = (Arc::downgrade(&self.shared), Arc::clone(&self.readers));
+        Live::new(self.changes(), engine, move || readers.page(&query))
+    }
+
+    /// How many missed calls the user has not seen, and again each time it has become another number.
+    pub fn watch_missed(&self) -> Live<u64> {
+        let (engine, readers) = (Arc::downgrade(&self.shared), Arc::clone(&self.readers));
+        Live::new(self.changes(), engine, move || readers.missed())
     }
 
     /// Commands without a verdict, oldest first.

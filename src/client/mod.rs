@@ -10,6 +10,7 @@ pub mod engine;
 pub mod event;
 pub mod json;
 pub mod link;
+pub mod live;
 pub mod options;
 pub mod result;
 pub mod roots;

@@ -51,12 +51,19 @@ impl Events {
 
 /// Tells when the database changed.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct Changes {
     receiver: watch::Receiver<u64>,
 }
 
-impl Watch {
+impl Changes {
+    /// The same, for whom all that is there is new.
+    pub(super) fn all_new(mut self) -> Self {
+        self.receiver.mark_changed();
+        self
+    }
+
     /// Waits for the next change, several at once count as one; `false` once the engine is closed.
+    /// Safe to cancel.
     pub async fn changed(&mut self) -> bool {
         self.receiver.changed().await.is_ok()
     }
@@ -66,14 +73,15 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct Subscribers {
     streams: Mutex<Vec<(mpsc::Sender<Event>, Arc<AtomicBool>)>>,
-    changes: watch::Sender<u64>,
+    /// `None` once the engine is closed.
+    changes: Mutex<Option<watch::Sender<u64>>>,
 }
 
 impl Default for Subscribers {
     fn default() -> Self {
         Self {
             streams: Mutex::default(),
-            changes: watch::Sender::new(0),
+            changes: Mutex::new(Some(watch::Sender::new(0))),
         }
     }
 }
@@ -92,10 +100,14 @@ impl Subscribers {
         Events { receiver, lagged }
     }
 
-    pub fn watch(&self) -> Watch {
-        Watch {
-            receiver: self.changes.subscribe(),
-        }
+    pub fn changes(&self) -> Changes {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = match &*changes {
+            Some(sender) => sender.subscribe(),
+            // Of one that is gone already.
+            None => watch::Sender::new(0).subscribe(),
+        };
+        Changes { receiver }
     }
 
     pub fn tell(&self, event: &Event) {
@@ -111,8 +123,10 @@ impl Subscribers {
     }
 
     pub fn tell_changed(&self) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*changes {
+            sender.send_modify(|count| *count = count.wrapping_add(1));
+        }
     }
 
     pub fn close(&self) {
@@ -120,5 +134,6 @@ impl Subscribers {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

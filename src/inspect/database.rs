@@ -4,6 +4,7 @@
 //! `-wal` and `-shm` where they are missing, and cannot open the database where it may not. So
 //! the way in depends on what lies beside the file; see `Access`.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,14 +12,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::{Duration, SystemTime};
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{Error, Problem};
-
-/// The newest layout (`PRAGMA user_version`) that this build knows. Of newer ones it shows what it
-/// recognizes.
-pub const SCHEMA_KNOWN: i64 = 2;
 
 /// How long a question waits for a lock. An app in WAL mode locks readers out only for the moment
 /// in which it opens or closes the file.
@@ -64,6 +62,13 @@ pub struct Database {
     version: i64,
 }
 
+/// What a database was like at some moment, to see whether it still is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    files: Files,
+    version: i64,
+}
+
 impl Database {
     /// Opens a file, and sees whether it is a database of the engine.
     ///
@@ -79,6 +84,54 @@ impl Database {
     /// The version of the file's layout (`PRAGMA user_version`).
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The file, as it was named.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes of the file, and of the WAL beside it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let files = Files::of(&self.path);
+        let bytes = |stamp: Option<Stamp>| stamp.map_or(0, |(bytes, _)| bytes);
+        (bytes(files.database), bytes(files.wal))
+    }
+
+    /// Something that is another one after anybody wrote to the database.
+    ///
+    /// # Errors
+    /// The file is gone, or locked for long.
+    pub(super) fn mark(&mut self) -> Result<Mark, Error> {
+        if self.files.identity != Files::of(&self.path).identity || self.is_stale() {
+            *self = Self::open(&self.path)?;
+        }
+        let version = match self.access {
+            Access::Shared => self
+                .connection
+                .pragma_query_value(None, "data_version", |row| row.get(0))
+                .map_err(|error| Error::new(&self.path, error.into()))?,
+            Access::Private | Access::Still => 0,
+        };
+        Ok(Mark {
+            files: self.files.clone(),
+            version,
+        })
+    }
+
+    /// Copies the database as it stands in one snapshot, page by page, so that a damaged one
+    /// keeps its damage. The copy is whole in one file.
+    pub(super) fn copy_into(&mut self, copy: &mut Connection) -> Result<(), Error> {
+        let copy = RefCell::new(copy);
+        self.read(|snapshot| {
+            let mut copy = copy.borrow_mut();
+            let backup = Backup::new(snapshot, &mut copy)?;
+            match backup.step(-1)? {
+                StepResult::Done => Ok(()),
+                StepResult::More | StepResult::Busy | StepResult::Locked => Err(Problem::Busy),
+                _ => Err(Problem::Changing),
+            }
+        })
     }
 
     /// Asks something within one snapshot of the database.
@@ -242,7 +295,7 @@ fn unreadable(error: io::Error) -> Problem {
 }
 
 /// The file itself where a link was named: SQLite keeps the other files beside that.
-fn real_path(path: &Path) -> Result<PathBuf, Problem> {
+pub(super) fn real_path(path: &Path) -> Result<PathBuf, Problem> {
     let real = if cfg!(windows) {
         // Its canonical paths are of a kind that has no URI.
         std::path::absolute(path)
@@ -280,6 +333,8 @@ struct Files {
     database: Option<Stamp>,
     wal: Option<Stamp>,
     has_shm: bool,
+    /// Which file it is; 0 where the system does not say.
+    identity: (u64, u64),
 }
 
 /// Length and time of the last change.
@@ -292,6 +347,7 @@ impl Files {
             database: stamp(&real),
             wal: stamp(&beside(&real, "-wal")),
             has_shm: stamp(&beside(&real, "-shm")).is_some(),
+            identity: identity(&real),
         }
     }
 
@@ -312,12 +368,23 @@ impl Files {
     }
 }
 
+#[cfg(unix)]
+fn identity(path: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map_or((0, 0), |metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Path) -> (u64, u64) {
+    (0, 0)
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.len(), metadata.modified().ok()))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

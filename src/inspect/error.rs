@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use super::database::{BUSY_TIMEOUT, SCHEMA_KNOWN};
+use super::database::BUSY_TIMEOUT;
+use super::schema::SCHEMA_KNOWN;
 
 /// Why a question to a database has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,14 @@ pub enum Problem {
     /// Anything else that SQLite says.
     #[error("cannot be read: {0}")]
     Sqlite(rusqlite::Error),
+    /// A copy has no place to go to.
+    #[error("cannot be copied to {}: {why}", to.display())]
+    Copy {
+        /// Where the copy was to be.
+        to: PathBuf,
+        /// Why it is not there, and the way out.
+        why: String,
+    },
     /// No trace of that call.
     #[error("knows no call {0:?}; `offhook inspect FILE calls` lists those that it knows")]
     UnknownCall(String),

@@ -11,6 +11,9 @@ pub struct CallPage {
     pub calls: Vec<Call>,
     /// Where the next page starts; 0: there is none.
     pub next_flag: i64,
+    /// Rows are missing from here: the file is damaged, in SQLite's words.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// A call as the server last told it.
@@ -148,6 +151,9 @@ pub struct Story {
     /// Older entries were left out of the timeline.
     #[serde(skip)]
     pub cut: bool,
+    /// Rows are missing from here: the file is damaged, in SQLite's words.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// A command and what became of it.
@@ -184,6 +190,9 @@ pub struct Command {
 pub struct Pending {
     /// The commands.
     pub pending: Vec<PendingCommand>,
+    /// Rows are missing from here: the file is damaged, in SQLite's words.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// A command without a verdict.
@@ -215,6 +224,9 @@ pub struct Timeline {
     /// There are more than were taken.
     #[serde(skip)]
     pub cut: bool,
+    /// Rows are missing from here: the file is damaged, in SQLite's words.
+    #[serde(skip)]
+    pub damage: Option<String>,
 }
 
 /// Something that happened.

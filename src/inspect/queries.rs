@@ -1,7 +1,11 @@
 //! The questions, in SQL.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Params, params_from_iter};
 
 use super::database::Database;
 use super::error::{Error, Problem};
@@ -98,16 +102,34 @@ impl Database {
     }
 }
 
-struct Snapshot<'a> {
+pub(super) struct Snapshot<'a> {
     connection: &'a Connection,
     version: i64,
+    /// What was damaged of the rows that were wanted.
+    damage: RefCell<Option<rusqlite::Error>>,
+    /// The columns of what was asked already: an export asks for each call.
+    known: RefCell<BTreeMap<&'static str, Rc<[String]>>>,
 }
 
 impl<'a> Snapshot<'a> {
-    fn of(connection: &'a Connection, version: i64) -> Self {
+    pub(super) fn of(connection: &'a Connection, version: i64) -> Self {
         Self {
             connection,
             version,
+            damage: RefCell::new(None),
+            known: RefCell::default(),
+        }
+    }
+
+    pub(super) fn take_damage(&self) -> Option<rusqlite::Error> {
+        self.damage.take()
+    }
+
+    /// What was damaged, in SQLite's words; a problem if there is nothing to tell beside it.
+    pub(super) fn damage(&self, nothing: bool) -> Result<Option<String>, Problem> {
+        match self.damage.take() {
+            Some(error) if nothing => Err(Problem::Damaged(error)),
+            damage => Ok(damage.map(|error| error.to_string())),
         }
     }
 
@@ -150,10 +172,15 @@ impl<'a> Snapshot<'a> {
             calls.push(call);
         }
         let next_flag = if more { last } else { 0 };
-        Ok(CallPage { calls, next_flag })
+        let damage = self.damage(calls.is_empty())?;
+        Ok(CallPage {
+            calls,
+            next_flag,
+            damage,
+        })
     }
 
-    fn story(&self, call_id: &str) -> Result<Story, Problem> {
+    pub(super) fn story(&self, call_id: &str) -> Result<Story, Problem> {
         let found = self
             .rows(
                 ("calls", CALL_COLUMNS),
@@ -185,7 +212,9 @@ impl<'a> Snapshot<'a> {
             command,
         )?;
         let (timeline, cut) = self.entries("call_id = ?", [call_id], false)?;
-        if call.is_none() && commands.is_empty() && timeline.is_empty() {
+        let nothing = call.is_none() && commands.is_empty() && timeline.is_empty();
+        let damage = self.damage(nothing)?;
+        if nothing {
             return Err(Problem::UnknownCall(call_id.to_owned()));
         }
         Ok(Story {
@@ -193,6 +222,7 @@ impl<'a> Snapshot<'a> {
             commands,
             timeline,
             cut,
+            damage,
         })
     }
 
@@ -203,13 +233,19 @@ impl<'a> Snapshot<'a> {
             [],
             pending_command,
         )?;
-        Ok(Pending { pending })
+        let damage = self.damage(pending.is_empty())?;
+        Ok(Pending { pending, damage })
     }
 
     fn timeline(&self, since_ms: Option<i64>) -> Result<Timeline, Problem> {
         let since = since_ms.unwrap_or(i64::MIN);
         let (timeline, cut) = self.entries("at_ms >= ?", [since], since_ms.is_some())?;
-        Ok(Timeline { timeline, cut })
+        let damage = self.damage(timeline.is_empty())?;
+        Ok(Timeline {
+            timeline,
+            cut,
+            damage,
+        })
     }
 
     /// Entries of the timeline, oldest first, and whether there are more; then the first ones are
@@ -256,15 +292,16 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The user whose database this is; empty where it does not say.
-    fn me(&self) -> Result<String, Problem> {
+    pub(super) fn me(&self) -> Result<String, Problem> {
         let mut values = self.rows(("meta", &["value"]), "WHERE key = 'user_id'", [], |row| {
             row.text("value")
         })?;
         Ok(values.pop().unwrap_or_default())
     }
 
-    /// Rows of a table or view, with `NULL` for those of the columns that it does not have.
-    fn rows<T>(
+    /// Rows of a table or view, with `NULL` for those of the columns that it does not have. Of a
+    /// damaged one, those before the damage, which is noted.
+    pub(super) fn rows<T>(
         &self,
         (table, wanted): (&'static str, &[&str]),
         rest: &str,
@@ -284,11 +321,42 @@ impl<'a> Snapshot<'a> {
             .collect();
         let sql = format!("SELECT {} FROM {table} {rest}", list.join(", "));
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(values, |row| Ok(convert(&Fields(row))))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut found = Vec::new();
+        for row in statement.query_map(values, |row| Ok(convert(&Fields(row))))? {
+            match row {
+                Ok(row) => found.push(row),
+                Err(error) if is_damage(&error) => {
+                    self.damage.replace(Some(error));
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
     }
 
-    fn columns(&self, table: &'static str) -> Result<Vec<String>, Problem> {
+    /// The one number that a query gives; nothing where its table is missing or damaged.
+    pub(super) fn number(&self, table: &'static str, query: &str) -> Result<Option<i64>, Problem> {
+        match self.columns(table) {
+            Err(Problem::Layout { .. }) => return Ok(None),
+            other => other?,
+        };
+        match self.connection.query_row(query, [], |row| row.get(0)) {
+            Err(error) if is_damage(&error) => {
+                self.damage.replace(Some(error));
+                Ok(None)
+            }
+            // A column that another layout does not have.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => Ok(None),
+            number => Ok(number?),
+        }
+    }
+
+    /// The names of a table's or view's columns.
+    pub(super) fn columns(&self, table: &'static str) -> Result<Rc<[String]>, Problem> {
+        if let Some(names) = self.known.borrow().get(table) {
+            return Ok(Rc::clone(names));
+        }
         // What is a table with us and a view in the file need not come to an end.
         let mut statement = self.connection.prepare_cached(
             "SELECT name FROM pragma_table_info(?1)
@@ -304,8 +372,14 @@ impl<'a> Snapshot<'a> {
                 version: self.version,
             });
         }
+        let names: Rc<[String]> = names.into();
+        self.known.borrow_mut().insert(table, Rc::clone(&names));
         Ok(names)
     }
+}
+
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
 fn is_unfiltered(filter: &Filter) -> bool {

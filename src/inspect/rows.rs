@@ -3,8 +3,8 @@
 //! A file may be older or newer than this build: a column that it does not have reads as absent,
 //! and what has another type than expected is converted as far as that makes sense.
 
-use rusqlite::Row;
 use rusqlite::types::ValueRef;
+use rusqlite::{Row, RowIndex};
 use serde_json::Value;
 
 use super::model::{Call, CallDetails, Command, Entry, Member, PendingCommand, Ring};
@@ -97,8 +97,8 @@ pub(super) const ENTRY_COLUMNS: &[&str] = &[
 pub(super) struct Fields<'a>(pub(super) &'a Row<'a>);
 
 impl Fields<'_> {
-    fn optional_text(&self, name: &str) -> Option<String> {
-        match self.0.get_ref(name) {
+    fn optional_text(&self, column: impl RowIndex) -> Option<String> {
+        match self.0.get_ref(column) {
             Err(_) | Ok(ValueRef::Null) => None,
             Ok(ValueRef::Integer(number)) => Some(number.to_string()),
             Ok(ValueRef::Real(number)) => Some(number.to_string()),
@@ -110,6 +110,11 @@ impl Fields<'_> {
 
     pub(super) fn text(&self, name: &str) -> String {
         self.optional_text(name).unwrap_or_default()
+    }
+
+    /// The same of a column that has no name.
+    pub(super) fn text_at(&self, column: usize) -> String {
+        self.optional_text(column).unwrap_or_default()
     }
 
     pub(super) fn number(&self, name: &str) -> i64 {
@@ -127,7 +132,7 @@ impl Fields<'_> {
     }
 
     /// What the column holds as JSON; as a JSON text where it is none.
-    fn json(&self, name: &str) -> Value {
+    pub(super) fn json(&self, name: &str) -> Value {
         self.optional_text(name).map_or(Value::Null, |text| {
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         })

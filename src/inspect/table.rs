@@ -11,7 +11,27 @@ pub struct Style {
     pub colour: bool,
 }
 
+/// How a word is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Bad,
+    Doubtful,
+}
+
 impl Style {
+    /// A word that says how something is meant.
+    pub(super) fn tone(self, text: &str, tone: Tone) -> String {
+        let colour = match tone {
+            Tone::Bad => 31,
+            Tone::Doubtful => 33,
+        };
+        if self.colour {
+            format!("\u{1b}[1;{colour}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
     /// A heading.
     pub(super) fn heading(self, text: &str) -> String {
         if self.colour {
@@ -131,6 +151,14 @@ fn line<const N: usize>(cells: &[String; N], widths: &[usize; N], cut: &[bool; N
     out
 }
 
+/// A line of its own, where the terminal has an end.
+pub(super) fn cut_to(text: &str, available: Option<usize>) -> String {
+    match available {
+        Some(available) => fitted(text, available),
+        None => text.to_owned(),
+    }
+}
+
 fn fitted(text: &str, available: usize) -> String {
     if width(text) <= available {
         return text.to_owned();
@@ -150,7 +178,7 @@ fn fitted(text: &str, available: usize) -> String {
 
 /// Text without anything that could move the cursor, break the table or command the terminal:
 /// much of what is shown came from other users.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let code = u32::from(character);

@@ -1,11 +1,15 @@
 //! The documents as text for people. Times in UTC.
 
+mod health;
+
 use chrono::DateTime;
 
 use super::model::{
     Call, CallDetails, CallPage, Command, Entry, Member, Pending, Ring, Story, Timeline,
 };
 use super::table::{Column, Style, fixed, flexible, pairs, table};
+
+pub use health::{checkup, entry, stats};
 
 /// Stands where there is no value.
 const NONE: &str = "-";

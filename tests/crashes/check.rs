@@ -34,7 +34,10 @@ pub async fn end(stage: &mut Stage, scenario: &Scenario<'_>) -> Call {
 /// Waits until all devices have that many calls, all over, and agree about them.
 pub async fn converged(actors: &[Actor], calls: usize) -> Vec<Call> {
     let deadline = Instant::now() + SOON;
-    let mut watches: Vec<_> = actors.iter().map(|one| one.device.engine.watch()).collect();
+    let mut watches: Vec<_> = actors
+        .iter()
+        .map(|one| one.device.engine.changes())
+        .collect();
     loop {
         let lists: Vec<Vec<Call>> = actors
             .iter()
@@ -56,7 +59,7 @@ pub async fn converged(actors: &[Actor], calls: usize) -> Vec<Call> {
 }
 
 /// The first change that any of them tells of.
-async fn futures_of(watches: &mut [offhook::Watch]) {
+async fn futures_of(watches: &mut [offhook::Changes]) {
     let mut changes: Vec<_> = watches
         .iter_mut()
         .map(|watch| Box::pin(watch.changed()))

@@ -124,8 +124,9 @@ fn nearly_all_cut_off(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
     bytes
 }
 
-fn no_database(_: Vec<u8>, _: &Place) -> Vec<u8> {
-    b"Dear diary, today ".repeat(300)
+fn first_page(mut bytes: Vec<u8>, _: &Place) -> Vec<u8> {
+    garbage(page(&mut bytes, 1));
+    bytes
 }
 
 /// Uses all of an engine until something of it finds the damage.
@@ -207,7 +208,7 @@ const HARMS: [(&str, Harm, Readable); 9] = [
     ("part of the outbox", part_of_the_outbox, Readable::Part),
     ("tail cut off", tail_cut_off, Readable::Any),
     ("nearly all cut off", nearly_all_cut_off, Readable::Any),
-    ("no database", no_database, Readable::Nothing),
+    ("first page", first_page, Readable::Nothing),
 ];
 
 #[derive(Clone, Copy, PartialEq)]

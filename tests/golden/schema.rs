@@ -10,8 +10,11 @@ use offhook::{DeviceId, UserId};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-/// What a device of version 1 left behind.
-const VERSION_1: &str = include_str!("../../schema/client/fixtures/0001.sql");
+/// What a device of each older version left behind, the first version first.
+const OLDER: [&str; 2] = [
+    include_str!("../../schema/client/fixtures/0001.sql"),
+    include_str!("../../schema/client/fixtures/0002.sql"),
+];
 
 fn opened(path: &Path, user: &str) -> Connection {
     let (user, device) = (UserId::trusted(user), DeviceId::trusted("phone"));
@@ -73,21 +76,27 @@ fn a_fresh_local_database_has_the_released_schema() {
 }
 
 #[test]
-fn a_database_of_version_1_becomes_what_a_fresh_one_is_and_keeps_all_its_rows() {
+fn a_database_of_every_older_version_becomes_what_a_fresh_one_is_and_keeps_all_its_rows() {
+    assert_eq!(OLDER.len() + 1, SCHEMA_VERSION as usize, "one is missing");
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("old.db");
-    let old = Connection::open(&path).expect("by hand");
-    old.execute_batch(VERSION_1).expect("version 1");
-    assert_eq!(version(&old), 1);
-    let before = rows(&old);
-    assert!(before["calls"].len() > 1 && before["journal"].len() > 1);
-    drop(old);
-
-    let upgraded = opened(&path, "alice");
     let fresh = opened(&folder.path().join("fresh.db"), "alice");
-    assert_eq!(schema(&upgraded), schema(&fresh));
-    assert_eq!(version(&upgraded), SCHEMA_VERSION);
-    let mut after = rows(&upgraded);
-    assert_eq!(after.remove("lease"), rows(&fresh).remove("lease"));
-    assert_eq!(after, before);
+    for (older, left) in (1..).zip(OLDER) {
+        let path = folder.path().join(format!("{older}.db"));
+        let old = Connection::open(&path).expect("by hand");
+        old.execute_batch(left).expect("the older version");
+        assert_eq!(version(&old), older);
+        let mut before = rows(&old);
+        assert!(before["calls"].len() > 1 && before["journal"].len() > 1);
+        // Since version 2, of nobody's to begin with.
+        let lease = before.remove("lease");
+        let lease = lease.or_else(|| rows(&fresh).remove("lease"));
+        drop(old);
+
+        let upgraded = opened(&path, "alice");
+        assert_eq!(schema(&upgraded), schema(&fresh), "from version {older}");
+        assert_eq!(version(&upgraded), SCHEMA_VERSION);
+        let mut after = rows(&upgraded);
+        assert_eq!(after.remove("lease"), lease);
+        assert_eq!(after, before);
+    }
 }

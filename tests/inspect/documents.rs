@@ -268,6 +268,9 @@ fn help_teaches_with_examples() {
         &["inspect", "x", "calls", "--help"],
         &["inspect", "x", "call", "--help"],
         &["inspect", "x", "timeline", "--help"],
+        &["inspect", "x", "doctor", "--help"],
+        &["inspect", "x", "export", "--help"],
+        &["inspect", "x", "watch", "--help"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_offhook"))
             .args(question)

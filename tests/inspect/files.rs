@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use super::{Fixture, NEWEST, SCHEMA, STORY, assert_failed, files, inspect, json};
 
-const QUESTIONS: [&[&str]; 4] = [
+const QUESTIONS: [&[&str]; 6] = [
     &["calls"],
     &["call", "call-team"],
     &["pending"],
     &["timeline"],
+    &["stats"],
+    &["export"],
 ];
 
 fn ids(document: &Value) -> Vec<&str> {
@@ -51,9 +53,11 @@ fn looking_at_a_closed_file_leaves_no_trace() {
     assert_eq!(before.len(), 1, "the fixture is closed cleanly");
     for question in QUESTIONS {
         fixture.text(question);
-        fixture.json(question);
+        fixture.text(&[question, &["--json"]].concat());
         assert_eq!(fixture.files(), before);
     }
+    fixture.json(&["doctor"]);
+    assert_eq!(fixture.files(), before);
 }
 
 #[test]
@@ -227,6 +231,11 @@ fn a_newer_layout_is_read_as_far_as_it_is_known() {
     assert_eq!(ids(&newer), ids(&calls));
     assert_eq!(newer["calls"][0]["state"], "on_hold");
     assert_eq!(newer["calls"][0]["members"][1]["invite_data"], "");
+    for question in QUESTIONS.iter().chain(&[&["doctor"][..]]) {
+        let output = inspect(&fixture.database, question);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(!output.stdout.is_empty());
+    }
     assert_eq!(fixture.files(), before);
 }
 
@@ -238,7 +247,7 @@ fn a_layout_without_the_table_that_is_asked_for() {
         .execute_batch("DROP VIEW timeline_view")
         .unwrap();
     let output = inspect(&fixture.database, &["timeline"]);
-    assert_failed(&output, &["`timeline_view`", "version 2"]);
+    assert_failed(&output, &["`timeline_view`", "version 3"]);
     fixture.json(&["calls"]);
 }
 
@@ -373,7 +382,7 @@ fn a_file_of_somebodys_making_is_looked_at_or_refused_but_never_without_end() {
                  CREATE VIEW {table} AS {endless};"
             ))
             .unwrap();
-        for question in QUESTIONS {
+        for question in QUESTIONS.iter().chain(&[&["doctor"][..]]) {
             let output = inspect(&fixture.database, question);
             assert!([Some(0), Some(1)].contains(&output.status.code()));
         }

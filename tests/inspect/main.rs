@@ -1,8 +1,12 @@
 //! `offhook inspect`, run as a person or a program runs it, on databases with a story in them.
 
+mod dictionary;
 mod documents;
 mod files;
+mod health;
 mod paging;
+mod streams;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +18,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The layouts, from the first on.
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../schema/client/0001_initial.sql"),
     include_str!("../../schema/client/0002_lease.sql"),
+    include_str!("../../schema/client/0003_lists.sql"),
 ];
 const NEWEST: u8 = SCHEMA.len() as u8;
 const STORY: &str = include_str!("story.sql");
@@ -49,6 +54,8 @@ impl Fixture {
         app.execute_batch(&SCHEMA[..usize::from(version)].concat())
             .unwrap();
         app.pragma_update(None, "user_version", version).unwrap();
+        app.pragma_update(None, "application_id", 0x4f68_6b31)
+            .unwrap();
         Self { folder, database }
     }
 

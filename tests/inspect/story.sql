@@ -50,7 +50,7 @@ INSERT INTO commands (op, call_id, command, arguments, queued_at_ms, expires_at_
      1767229700050),
     ('op-4', 'call-team', 'callCancel', '{"invitees":["bob"],"callID":"call-team"}',
      1767229750000, 1767229790000, 3, 1, 'refused', 6000270,
-     '{"code":6000270,"name":"WrongState","reason":"state"}', 1767229750090),
+     '{"code":6000270,"message":"bob has accepted already; end the call instead","reason":"state"}', 1767229750090),
     ('op-5', 'call-team', 'callEnd', '{"callID":"call-team"}', 1767229800200, 0, 4, 1, 'accepted',
      0, '{"callID":"call-team","endTime":1767229800250}', 1767229800250);
 INSERT INTO changes (call_id, at_ms, learned_ms, user_id, state, by_user, device) VALUES
@@ -103,3 +103,6 @@ VALUES ('op-7', 'call-unsent', 'callInvite', '{"invitees":["carol"],"config":{}}
 
 INSERT INTO feed VALUES (1, 7, 41, 1767232801000)
     ON CONFLICT DO UPDATE SET epoch = 7, cursor = 41, heard_at_ms = excluded.heard_at_ms;
+
+-- The app has acknowledged what it heard of the first of the calls.
+INSERT INTO journal_readers VALUES ('app', 1);

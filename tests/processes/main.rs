@@ -10,13 +10,15 @@ mod support;
 
 mod rpc;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use offhook::{CallId, UserState};
+use offhook::{CallId, Engine, Page, Query, Role, UserState};
 use rpc::Rpc;
 use serde_json::{Value, json};
-use support::{Device, World, general};
+use support::{Device, SOON, World, general};
 
+const QUERY: &str = "queryCallInvitationList";
 const RECEIVED: &str = "callInvitationReceived";
 
 /// A server, alice's device, and two processes on bob's file, of which the first is connected.
@@ -76,7 +78,7 @@ async fn a_command_of_the_second_goes_out_through_the_first_and_its_verdict_answ
     assert_eq!(settled["command"], "callInvite");
     for process in [&mut scene.first, &mut scene.second] {
         process.hears("callInvitationCreated", call);
-        let list = process.gets("queryCallInvitationList", json!({}));
+        let list = process.gets(QUERY, json!({}));
         assert_eq!(list["callList"][0]["callID"], *call);
         assert_eq!(process.gets("pending", json!({})), json!([]));
     }
@@ -174,6 +176,79 @@ async fn a_pause_hands_over_and_who_comes_back_hears_what_the_other_heard_meanwh
     scene.first.hears(RECEIVED, &last);
     scene.second.hears(RECEIVED, &last);
     assert_eq!(scene.first.events(), scene.second.events());
+}
+
+/// Alice rings bob and gives up: a call that he missed.
+async fn rings_in_vain(alice: &Device) -> String {
+    let call = rings(alice).await;
+    let id = CallId::trusted(call.clone());
+    alice.cancel(&[], &id).await.unwrap();
+    call
+}
+
+#[tokio::test]
+async fn one_pages_through_the_list_while_another_writes_it_and_gets_every_call_once() {
+    let mut scene = Scene::new().await;
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        calls.push(rings_in_vain(&scene.alice).await);
+    }
+    let last = calls.last().unwrap();
+    scene.second.hears("callInvitationCancelled", last);
+    for walk in 0..3 {
+        let there = calls.clone();
+        let mut listed = Vec::new();
+        let mut next_flag = json!(0);
+        loop {
+            // The first process writes these whenever they reach it.
+            calls.push(rings_in_vain(&scene.alice).await);
+            let config = json!({"count": 3 + walk, "nextFlag": next_flag});
+            let page = scene.second.gets(QUERY, json!({"config": config}));
+            let page_calls = page["callList"].as_array().unwrap().iter();
+            listed.extend(page_calls.map(|call| call["callID"].as_str().unwrap().to_owned()));
+            next_flag = page["nextFlag"].clone();
+            if next_flag == json!(0) {
+                break;
+            }
+        }
+        let once: BTreeSet<&String> = listed.iter().collect();
+        assert_eq!(once.len(), listed.len(), "twice: {listed:?}");
+        let newest_first = there.iter().rev();
+        let of_then = listed.iter().filter(|call| there.contains(call));
+        assert!(of_then.eq(newest_first), "{listed:?} of {there:?}");
+        let last = calls.last().unwrap();
+        scene.second.hears("callInvitationCancelled", last);
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_writes_reaches_a_page_and_a_count_that_are_watched() {
+    let scene = Scene::new().await;
+    let engine = Engine::open(scene.world.config("bob", "bob")).unwrap();
+    let mut pages = engine.watch(Query::default());
+    let mut counts = engine.watch_missed();
+    assert_eq!(pages.next().await.unwrap().unwrap(), Page::default());
+    assert_eq!(counts.next().await.unwrap().unwrap(), 0);
+    let call = rings_in_vain(&scene.alice).await;
+    let comes = async {
+        while counts.next().await.unwrap().unwrap() != 1 {}
+        loop {
+            let page = pages.next().await.unwrap().unwrap();
+            if let [entry] = page.calls.as_slice()
+                && entry.missed
+            {
+                return entry.call.id.to_string();
+            }
+        }
+    };
+    let listed = tokio::time::timeout(SOON, comes).await;
+    assert_eq!(listed.expect("the missed call"), call);
+    let status = engine.status().await.unwrap();
+    assert_eq!(
+        status.role,
+        Role::Waiting,
+        "the other process has written it"
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use offhook::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use offhook::protocol::{ToDevice, ToServer};
 use offhook::server::core::ConnId;
 use offhook::{
-    CallEntry, CallId, Code, Command, DeviceId, Error, Event, EventKind, Filter, Mode, Op, Page,
-    PendingCommand, UserState,
+    CallEntry, CallId, Code, Command, DeviceId, Error, Event, EventKind, Mode, Op, Page,
+    PendingCommand, Query, UserState,
 };
 
 use crate::commands::{id, invite, user};
@@ -350,7 +350,7 @@ impl World {
 
     pub fn page(&self, name: &str) -> Page {
         let readers = self.readers(name);
-        readers.page(100, 0, &Filter::default()).unwrap()
+        readers.page(&Query::default()).unwrap()
     }
 
     pub fn entry(&self, name: &str, call: &str) -> Option<CallEntry> {

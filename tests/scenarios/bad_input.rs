@@ -475,7 +475,7 @@ async fn a_file_that_is_no_database_is_left_alone() {
     let database = folder.path().join("it.db");
     std::fs::write(&database, "precious ".repeat(1_000)).unwrap();
     let opened = Engine::open(Config::new("127.0.0.1:9", "alice", &database)).map(drop);
-    let error = refused(opened, Code::Corrupt, "corrupt");
+    let error = refused(opened, Code::Corrupt, "foreign");
     assert!(!error.retryable() && names(&error, &database), "{error}");
     let text = std::fs::read_to_string(&database).unwrap();
     assert_eq!(text, "precious ".repeat(1_000));

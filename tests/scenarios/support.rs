@@ -474,7 +474,7 @@ impl Device {
 
     /// Waits until the list has that of the call.
     pub async fn lists(&mut self, call: &CallId, fits: impl Fn(&CallEntry) -> bool) -> CallEntry {
-        let mut watch = self.engine.watch();
+        let mut watch = self.engine.changes();
         let found = tokio::time::timeout(SOON, async {
             loop {
                 let page = self.engine.query_call_invitation_list(100, 0).unwrap();

@@ -2,7 +2,7 @@
 
 use offhook::Error;
 use offhook::client::event::ConnectionState;
-use offhook::client::store::Filter;
+use offhook::client::store::Query;
 
 use super::disk::Disk;
 use super::handset::{APP, Hand};
@@ -56,7 +56,11 @@ fn last_of(handset: Handset, hand: &Hand, server_ms: i64) -> Result<LastOfHandse
     let mut calls = Vec::new();
     let mut next = 0;
     loop {
-        let page = readers.page(PAGE, next, &Filter::default())?;
+        let page = readers.page(&Query {
+            count: PAGE,
+            next_flag: next,
+            ..Query::default()
+        })?;
         calls.extend(page.calls);
         next = page.next_flag;
         if next == 0 {

@@ -19,7 +19,7 @@ use crate::client::engine::Engine;
 use crate::client::event::{ConnectionState, Event, EventKind};
 use crate::client::result::CommandHandle;
 use crate::client::store::{CallEntry, Page};
-use crate::client::subscription::{Events, Watch};
+use crate::client::subscription::{Changes, Events};
 use crate::error::Error;
 
 /// How long the demo waits for any one thing. Far more than a slow machine needs.
@@ -199,7 +199,7 @@ impl Device {
         how: &str,
         is_so: impl Fn(&CallEntry) -> bool,
     ) -> Result<CallEntry, Failure> {
-        let mut watch: Watch = self.engine.watch();
+        let mut watch: Changes = self.engine.changes();
         let mut found = None;
         let search = async {
             loop {

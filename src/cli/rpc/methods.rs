@@ -4,7 +4,7 @@ use super::params::Params;
 use crate::call::limits::TIMEOUT_S_DEFAULT;
 use crate::call::{CallId, Command, CommandKind, Mode, PushConfig, Target, Under, UserId};
 use crate::client::core::Submission;
-use crate::client::store::Filter;
+use crate::client::store::{Filter, Query};
 use crate::error::Error;
 
 /// Calls of a page unless the request says otherwise.
@@ -63,17 +63,6 @@ pub enum Wait {
     Disk,
     /// When the server has decided.
     Verdict,
-}
-
-/// What a query asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Query {
-    /// Calls of the page.
-    pub count: usize,
-    /// Where it begins.
-    pub next_flag: i64,
-    /// Which calls.
-    pub filter: Filter,
 }
 
 impl Method {

@@ -17,13 +17,14 @@ use tokio::time::timeout;
 
 use super::lines::{Line, Out};
 use super::message::{self, Id, Request};
-use super::methods::{self, Local, Method, Query, Wait};
+use super::methods::{self, Local, Method, Wait};
 use super::params::Params;
 use crate::call::{CommandKind, Op};
 use crate::client::engine::Engine;
 use crate::client::event::{CommandSettled, ConnectionChange, Event, EventKind};
 use crate::client::json;
 use crate::client::status::Status;
+use crate::client::store::Query;
 use crate::client::subscription::{Events, Lagged};
 use crate::error::{Code, Error};
 
@@ -342,9 +343,7 @@ impl Session {
     }
 
     fn query(&self, query: &Query) -> Result<Value, Error> {
-        let page = self
-            .engine
-            .query_calls(query.count, query.next_flag, &query.filter)?;
+        let page = self.engine.query_calls(query)?;
         let mut result = json!({
             "callList": page.calls.iter().map(json::call).collect::<Value>(),
             "nextFlag": page.next_flag,

@@ -16,6 +16,7 @@ mod commands;
 mod frames;
 mod heartbeat;
 mod lease;
+mod meaning;
 mod preview;
 mod push;
 mod records;

@@ -27,6 +27,10 @@ pub struct StoredCall {
     pub seen_here: bool,
 }
 
+/// Counts the missed calls that the user has not seen.
+pub(super) const MISSED_COUNT: &str = "SELECT count(*) FROM calls INDEXED BY calls_unseen
+     WHERE missed = 1 AND seen = 0 AND seen_here = 0";
+
 impl Tx<'_> {
     /// The record of a call.
     pub fn call(&self, id: &CallId) -> Result<Option<StoredCall>, Error> {
@@ -314,7 +318,7 @@ impl Tx<'_> {
         const UNSEEN: &str = "missed = 1 AND seen = 0 AND seen_here = 0";
         let Some(calls) = calls else {
             return self.cached(
-                &format!("UPDATE calls SET seen_here = 1 WHERE {UNSEEN}"),
+                &format!("UPDATE calls INDEXED BY calls_unseen SET seen_here = 1 WHERE {UNSEEN}"),
                 [],
             );
         };
@@ -351,9 +355,7 @@ impl Tx<'_> {
     pub fn missed_count(&self) -> Result<u64, Error> {
         self.run(
             self.sql
-                .prepare_cached(
-                    "SELECT count(*) FROM calls WHERE missed = 1 AND seen = 0 AND seen_here = 0",
-                )
+                .prepare_cached(MISSED_COUNT)
                 .and_then(|mut statement| {
                     statement
                         .query_row([], |row| row.get::<_, i64>(0))

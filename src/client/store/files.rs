@@ -34,6 +34,11 @@ pub trait Files: Send + Sync {
     fn create(&self, file: &Path) -> Result<(), Error>;
     /// Whether there is a file of that name.
     fn exists(&self, file: &Path) -> bool;
+    /// Up to `most` bytes from the start of a file, and how many it has in all.
+    ///
+    /// # Errors
+    /// [`Code::ReadOnly`].
+    fn start(&self, file: &Path, most: u64) -> Result<(Vec<u8>, u64), Error>;
     /// Which file has that name now; `None` where there is none, or where files cannot be told
     /// apart.
     fn identity(&self, file: &Path) -> Option<FileId>;
@@ -118,6 +123,10 @@ impl Files for OsFiles {
         file.symlink_metadata().is_ok()
     }
 
+    fn start(&self, file: &Path, most: u64) -> Result<(Vec<u8>, u64), Error> {
+        read_start(file, most).map_err(|error| io_failure(file, &error))
+    }
+
     #[cfg(unix)]
     fn identity(&self, file: &Path) -> Option<FileId> {
         use std::os::unix::fs::MetadataExt;
@@ -147,6 +156,14 @@ impl Files for OsFiles {
     fn write_again(&self, file: &Path) -> Result<(), Error> {
         rewrite(file).map_err(|error| io_failure(file, &error))
     }
+}
+
+fn read_start(path: &Path, most: u64) -> io::Result<(Vec<u8>, u64)> {
+    let file = fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((bytes, size))
 }
 
 fn rewrite(path: &Path) -> io::Result<()> {

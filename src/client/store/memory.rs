@@ -17,8 +17,8 @@ const CACHE_LOW_KIB: i32 = 256;
 const READER_CACHE_LOW_KIB: i32 = 128;
 /// Prepared statements that the writer keeps then: those of one command and its verdict.
 const STATEMENTS_KEPT_LOW: usize = 24;
-/// Prepared statements that a reader keeps then.
-const READER_STATEMENTS_KEPT_LOW: usize = 4;
+/// Prepared statements that a reader keeps then: those of a page with something pending.
+const READER_STATEMENTS_KEPT_LOW: usize = 5;
 
 impl Store {
     /// Has the writing connection take as much memory as is allowed.

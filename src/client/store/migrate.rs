@@ -15,13 +15,14 @@ use crate::error::{Code, Error};
 const STEPS: &[&str] = &[
     include_str!("../../../schema/client/0001_initial.sql"),
     include_str!("../../../schema/client/0002_lease.sql"),
+    include_str!("../../../schema/client/0003_lists.sql"),
 ];
 
 /// The version of the schema that this build writes.
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
 
 /// What marks a file as this engine's: the letters "Ohk1".
-const APPLICATION_ID: i64 = 0x4f68_6b31;
+pub(super) const APPLICATION_ID: i32 = 0x4f68_6b31;
 
 /// Refuses a file of a newer version, and one that is another program's, before anything is
 /// written to it.
@@ -44,7 +45,7 @@ pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(),
             ),
         ));
     }
-    let mark: i64 = connection
+    let mark: i32 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(|error| failure(path, &error))?;
     let is_used = connection

@@ -14,6 +14,7 @@ mod lease;
 mod memory;
 mod meta;
 mod migrate;
+mod page;
 mod read;
 mod rows;
 mod salvage;
@@ -35,7 +36,8 @@ pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict
 pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
-pub use read::{CallEntry, Filter, Page, PendingCommand, Readers, RingEntry, StatusCounts};
+pub use page::{CallEntry, Filter, Page, Query};
+pub use read::{PendingCommand, Readers, RingEntry, StatusCounts};
 pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
@@ -139,6 +141,7 @@ impl Store {
         salvage::finish(files.as_ref(), &file)?;
         let mut store = match open() {
             Err(error) if is_damage(&error) => {
+                salvage::refuse_no_database(files.as_ref(), path, &file)?;
                 let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
                 let mut store = open()?;
                 store.salvage = Some(salvage);

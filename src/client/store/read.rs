@@ -1,30 +1,26 @@
-//! What apps read: pages of calls, what is pending, what rings, the journal. On connections of
-//! their own that cannot write, so that reading never waits for writing.
+//! What apps read: what is pending, what rings, the journal; pages of calls are in `page`. On
+//! connections of their own that cannot write, so that reading never waits for writing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::calls::SORT_KEY_BITS;
+use super::calls::MISSED_COUNT;
 use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
 use super::error::{failure, is_damage, open_failure};
 use super::files::{Files, OsFiles};
 use super::memory::{limit_reader, readers_kept};
-use super::rows::{CALL_COLUMNS, CallRow, MEMBER_COLUMNS, read_call, read_member, text};
+use super::rows::text;
 use super::{BUSY_TIMEOUT, connect, salvage};
-use crate::call::{
-    Call, CallEvent, CallId, CallState, Command, CommandKind, Millis, Mode, Op, UserId,
-};
+use crate::call::{CallEvent, CallId, Command, CommandKind, Millis, Mode, Op, UserId};
 use crate::client::config::Memory;
 use crate::client::event::{CommandSettled, Event, EventKind};
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
 
-/// Most calls of a page; more is read as this.
-pub const PAGE_MAX: usize = 100;
 /// Most events of one reading of the journal.
 pub const EVENTS_MAX: usize = 1_000;
 
@@ -32,7 +28,7 @@ pub const EVENTS_MAX: usize = 1_000;
 pub struct Readers {
     path: PathBuf,
     vfs: Option<String>,
-    user: UserId,
+    pub(super) user: UserId,
     memory: Memory,
     idle: Mutex<Idle>,
 }
@@ -43,43 +39,6 @@ struct Idle {
     connections: Vec<Connection>,
     /// Counts how often they were closed: one that was in use meanwhile is not kept.
     closed: u64,
-}
-
-/// Which calls a page has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only calls in this state.
-    pub state: Option<CallState>,
-    /// Only calls that the user missed, or only others.
-    pub missed: Option<bool>,
-    /// Only calls with this user in them.
-    pub with: Option<UserId>,
-    /// Only calls created at this time or later.
-    pub since: Option<Millis>,
-}
-
-/// A page of history, newest first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    /// The calls.
-    pub calls: Vec<CallEntry>,
-    /// Invites that the server has not taken yet; on the first page only.
-    pub pending: Vec<PendingCommand>,
-    /// Where the next page begins; 0 when there is none.
-    pub next_flag: i64,
-}
-
-/// A call of a page.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallEntry {
-    /// What the server said.
-    pub call: Call,
-    /// Who invited this user; the user themselves in calls they created.
-    pub inviter: UserId,
-    /// Whether the user missed it.
-    pub missed: bool,
-    /// What the user has asked for since, and the server has not decided.
-    pub pending: Vec<PendingCommand>,
 }
 
 /// A command without a verdict.
@@ -195,32 +154,6 @@ impl Readers {
         idle.closed += 1;
     }
 
-    /// A page of calls before `next_flag` (0: from the newest), by two range scans whose cost does
-    /// not depend on how deep the page lies.
-    pub fn page(&self, count: usize, next_flag: i64, filter: &Filter) -> Result<Page, Error> {
-        let count = count.clamp(1, PAGE_MAX);
-        let first = next_flag == 0 && *filter == Filter::default();
-        self.read(|sql| {
-            let mut rows = call_rows(sql, count + 1, next_flag, filter)?;
-            let more = rows.len() > count;
-            rows.truncate(count);
-            add_members(sql, &mut rows, &self.user)?;
-            let next_flag = rows.last().filter(|_| more).map_or(0, |last| last.sort_key);
-            let mut waiting = pending(sql)?;
-            let calls = rows
-                .into_iter()
-                .map(|row| self.entry(row, &mut waiting))
-                .collect();
-            let invite = CommandKind::Invite.name();
-            waiting.retain(|command| first && command.name == invite);
-            Ok(Page {
-                calls,
-                pending: waiting,
-                next_flag,
-            })
-        })
-    }
-
     /// Commands without a verdict, oldest first.
     pub fn pending(&self) -> Result<Vec<PendingCommand>, Error> {
         self.read(pending)
@@ -259,19 +192,32 @@ impl Readers {
     pub fn counts(&self) -> Result<StatusCounts, Error> {
         self.read(|sql| {
             sql.query_row(
-                "SELECT (SELECT count(*) FROM commands WHERE verdict IS NULL),
-                        (SELECT count(*) FROM calls WHERE missed = 1 AND seen = 0 AND seen_here = 0),
-                        epoch, cursor FROM feed",
+                &format!(
+                    "SELECT (SELECT count(*) FROM commands WHERE verdict IS NULL),
+                            ({MISSED_COUNT}), epoch, cursor FROM feed"
+                ),
                 [],
                 |row| {
                     let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
                     Ok(StatusCounts {
                         pending: count(0)?,
                         missed: count(1)?,
-                        cursor: Cursor { epoch: count(2)?, seq: count(3)? },
+                        cursor: Cursor {
+                            epoch: count(2)?,
+                            seq: count(3)?,
+                        },
                     })
                 },
             )
+        })
+    }
+
+    /// Missed calls that the user has not seen.
+    pub fn missed(&self) -> Result<u64, Error> {
+        self.read(|sql| {
+            let mut statement = sql.prepare_cached(MISSED_COUNT)?;
+            let count: i64 = statement.query_row([], |row| row.get(0))?;
+            Ok(count.cast_unsigned())
         })
     }
 
@@ -303,23 +249,11 @@ impl Readers {
         })
     }
 
-    fn entry(&self, row: CallRow, waiting: &mut Vec<PendingCommand>) -> CallEntry {
-        let (pending, rest) = std::mem::take(waiting)
-            .into_iter()
-            .partition(|one| one.call_id == row.call.id);
-        *waiting = rest;
-        let me = row.call.member(&self.user);
-        let inviter = me.and_then(|me| me.inviter.clone());
-        CallEntry {
-            inviter: inviter.unwrap_or_else(|| row.call.caller.clone()),
-            missed: row.missed,
-            pending,
-            call: row.call,
-        }
-    }
-
     /// Reads in one snapshot.
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
         let (idle, closed) = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             (idle.connections.pop(), idle.closed)
@@ -376,77 +310,6 @@ fn open(vfs: Option<&str>, path: &Path) -> rusqlite::Result<Connection> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
-}
-
-fn call_rows(
-    sql: &Connection,
-    limit: usize,
-    next_flag: i64,
-    filter: &Filter,
-) -> rusqlite::Result<Vec<CallRow>> {
-    let before = if next_flag <= 0 { i64::MAX } else { next_flag };
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut conditions = String::from("sort_key < ?");
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(before)];
-    if let Some(state) = filter.state {
-        // Not bound: the index of started calls is for queries that say so in their text.
-        conditions.push_str(" AND state = '");
-        conditions.push_str(state.word());
-        conditions.push('\'');
-    }
-    if let Some(missed) = filter.missed {
-        conditions.push_str(if missed {
-            " AND missed = 1"
-        } else {
-            " AND missed = 0"
-        });
-    }
-    if let Some(user) = &filter.with {
-        conditions.push_str(
-            " AND EXISTS (SELECT 1 FROM members
-                           WHERE members.sort_key = calls.sort_key AND user_id = ?)",
-        );
-        values.push(Box::new(user.as_str().to_owned()));
-    }
-    if let Some(since) = filter.since {
-        // Calls stand in the order of their creation, so the range ends there.
-        conditions.push_str(" AND sort_key >= ? AND create_time_ms >= ?");
-        values.push(Box::new(
-            since.clamp(0, Millis::MAX >> SORT_KEY_BITS) << SORT_KEY_BITS,
-        ));
-        values.push(Box::new(since));
-    }
-    values.push(Box::new(limit));
-    let text = format!(
-        "SELECT {CALL_COLUMNS} FROM calls WHERE {conditions} ORDER BY sort_key DESC LIMIT ?"
-    );
-    let mut statement = sql.prepare_cached(&text)?;
-    statement
-        .query_map(rusqlite::params_from_iter(values), read_call)?
-        .collect()
-}
-
-/// Adds the members to calls that are sorted newest first.
-fn add_members(sql: &Connection, rows: &mut [CallRow], user: &UserId) -> rusqlite::Result<()> {
-    let (Some(newest), Some(oldest)) = (rows.first(), rows.last()) else {
-        return Ok(());
-    };
-    let range = [oldest.sort_key, newest.sort_key];
-    let mut statement = sql.prepare_cached(&format!(
-        "SELECT {MEMBER_COLUMNS} FROM members WHERE sort_key BETWEEN ? AND ?
-          ORDER BY sort_key DESC, position"
-    ))?;
-    let mut members = statement.query_map(range, read_member)?;
-    let mut rows = rows.iter_mut().peekable();
-    while let Some((sort_key, member)) = members.next().transpose()? {
-        while rows.next_if(|row| row.sort_key > sort_key).is_some() {}
-        if let Some(row) = rows.peek_mut()
-            && row.sort_key == sort_key
-        {
-            row.add(member, user);
-        }
-    }
-    Ok(())
 }
 
 fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {

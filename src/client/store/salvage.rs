@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, beside};
-use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect};
+use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate};
 use crate::call::limits::EXTENDED_DATA_BYTES_MAX_DEFAULT;
 use crate::call::{DeviceId, UserId};
 use crate::client::clock::KeptClock;
@@ -35,6 +35,13 @@ const COMMANDS_MAX: usize = 1_000;
 /// Where a journal goes on whose end cannot be read, times the number of the file that was set
 /// aside: beyond what any counts to.
 const POSITIONS_APART: i64 = 1 << 40;
+
+/// How a database begins: SQLite's file format, section 1.3.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where in it the mark of the application is.
+const MARK_AT: usize = 68;
+const HEADER_BYTES: u64 = 100;
+const PAGE_BYTES_LEAST: u64 = 512;
 
 /// What became of a damaged file.
 #[derive(Clone, Debug)]
@@ -88,6 +95,27 @@ pub(super) fn check_if_suspected(
         return Err(failure(path, &error));
     }
     files.remove(&mark)
+}
+
+/// Refuses what shows no sign of ever having been a database: somebody named the wrong file. Of a
+/// damaged one not all of the marks are gone, or its length is still one of whole pages.
+pub(super) fn refuse_no_database(files: &dyn Files, path: &Path, file: &Path) -> Result<(), Error> {
+    let (start, bytes) = files.start(file, HEADER_BYTES)?;
+    let mark = migrate::APPLICATION_ID.to_be_bytes();
+    let bears_mark = start
+        .get(MARK_AT..)
+        .is_some_and(|rest| rest.starts_with(&mark));
+    if start.starts_with(MAGIC) || bears_mark || bytes.is_multiple_of(PAGE_BYTES_LEAST) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Corrupt,
+        "foreign",
+        format!(
+            "{} is no database; name another file, or move this one away",
+            path.display()
+        ),
+    ))
 }
 
 /// Goes on where setting a file aside was interrupted.

@@ -15,6 +15,7 @@
 //! In a step, what is due comes first, then the inputs in their order, then timers, then the
 //! feeds: so a verdict is sent before the records that its command changed.
 
+mod clock;
 mod commands;
 mod feed;
 mod hello;
@@ -29,6 +30,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use self::clock::{Clock, begin};
 use self::recover::Facts;
 use self::session::{Bucket, Handshake, Session, User};
 use self::timers::{Timer, Timers};
@@ -63,10 +65,6 @@ pub const SEEN_CALLS_A_FRAME: usize = 16;
 pub const FAILED_WAIT_MS: Millis = 1_000;
 /// How old the stored clock may become while anybody is connected.
 pub const CLOCK_STORED_EVERY_MS: Millis = 30_000;
-
-/// The server's clock stays below this, in the year 2109: later calls would have no place in the
-/// order of a device's list.
-const CLOCK_MAX: Millis = 1 << 42;
 
 /// A connection, by the number that whoever moves its bytes has given it. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,26 +160,6 @@ pub struct Core {
     clock: Clock,
     wakeup: Option<Millis>,
     halted: bool,
-}
-
-/// Server time from the time that steps are given.
-struct Clock {
-    server_ms: Millis,
-    mono_ms: Millis,
-}
-
-impl Clock {
-    fn advance(&mut self, mono_ms: Millis) -> Millis {
-        let passed = (mono_ms - self.mono_ms).max(0);
-        self.mono_ms += passed;
-        self.server_ms += passed;
-        self.server_ms
-    }
-
-    fn mono_of(&self, server_ms: Millis) -> Millis {
-        self.mono_ms
-            .saturating_add(server_ms.saturating_sub(self.server_ms))
-    }
 }
 
 /// All of the core but the store.
@@ -330,34 +308,6 @@ impl Core {
         self.wakeup = self.state.next_wakeup(now).map(|at| self.clock.mono_of(at));
         Ok(())
     }
-}
-
-/// Begins an epoch, and gives the server's time: the wall clock, or what was stored if that is
-/// later.
-fn begin(store: &mut dyn Store, epoch: u64, wall_ms: Millis) -> StoreResult<Millis> {
-    let mut transaction = store.begin()?;
-    let stored = transaction.clock()?;
-    if wall_ms >= CLOCK_MAX {
-        return Err(StoreError::Failed(format!(
-            "the wall clock says {wall_ms} ms since 1970, which cannot be; set it"
-        )));
-    }
-    if stored >= CLOCK_MAX {
-        return Err(StoreError::Corrupt(format!(
-            "the stored clock says {stored} ms since 1970, which cannot be; restore the data from a backup"
-        )));
-    }
-    let now = wall_ms.max(stored + 1);
-    if stored > wall_ms {
-        tracing::warn!(
-            behind_ms = stored - wall_ms,
-            "the wall clock is behind the time that was stored; going on from the latter"
-        );
-    }
-    transaction.begin_epoch(epoch)?;
-    transaction.set_clock(now)?;
-    transaction.commit()?;
-    Ok(now)
 }
 
 impl State {

@@ -52,6 +52,14 @@ impl Files for DiskFiles {
             .is_ok_and(|name| self.0.0.state().exists(name))
     }
 
+    fn start(&self, file: &Path, most: u64) -> Result<(Vec<u8>, u64), Error> {
+        let state = self.0.0.state();
+        let bytes = state.bytes(self.name(file)?);
+        let bytes = bytes.ok_or_else(|| failure(file, "it is not there"))?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Ok((bytes[..bytes.len().min(most)].to_vec(), bytes.len() as u64))
+    }
+
     fn identity(&self, file: &Path) -> Option<FileId> {
         let serial = self.0.0.state().identity(self.name(file).ok()?)?;
         Some(FileId(self.0.0.number, serial))

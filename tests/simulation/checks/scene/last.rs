@@ -38,6 +38,7 @@ impl Scene {
                 call: call.seen_by(user),
                 inviter: call.caller.clone(),
                 missed: call.is_missed_by(user),
+                seen: false,
                 pending: Vec::new(),
             })
             .collect();
