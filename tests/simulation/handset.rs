@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook::call::{CallEvent, CallId, DeviceId, Op, UserId};
 use offhook::client::clock::Now;
 use offhook::client::core::{Core, CoreSettings, Effect, LOOK_EVERY_MS, Role, WAIT_S_DEFAULT};
-use offhook::client::event::{Event, EventKind};
+use offhook::client::event::{ConnectionState, Event, EventKind};
 use offhook::client::store::Readers;
 use offhook::{Code, Error};
 
@@ -471,8 +471,11 @@ impl World {
         };
         let due = process.core.poll_timeout(clocks);
         let most = match process.core.role() {
-            Role::Syncing => WAKE_MAX_MS,
-            Role::Waiting => LOOK_EVERY_MS,
+            // One that could not begin to sync looks whether it can.
+            Role::Syncing if process.core.link_status().state != ConnectionState::Disconnected => {
+                WAKE_MAX_MS
+            }
+            Role::Syncing | Role::Waiting => LOOK_EVERY_MS,
         };
         let wait = due.map_or(most, |due| {
             due.saturating_sub(clocks.mono_ms).clamp(0, most)
