@@ -126,6 +126,17 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The server refused a command about a call that it does not know. If only a push has told of
+    /// the call, nothing else will end it.
+    pub(super) fn forget_partial(&mut self, id: &CallId) -> Result<(), Error> {
+        let is_partial =
+            |stored: &StoredCall| stored.call.revision == 0 && stored.call.is_started();
+        match self.tx.call(id)?.filter(is_partial) {
+            Some(stored) => self.forget(&stored),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn replace_record(
         &mut self,
         stored: Option<&StoredCall>,
