@@ -209,6 +209,23 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     assert!(look.is_sound());
 }
 
+#[tokio::test]
+async fn what_was_refused_because_the_file_was_away_is_not_there_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, away) = (folder.path().join("bob.db"), folder.path().join("old.db"));
+    let mut config = Config::new("127.0.0.1:1", "bob", &file);
+    config.roots = Roots::Pinned([7; 32]);
+    let engine = Engine::open(config).unwrap();
+    let give = || engine.call_invite(&["carl"], InviteOptions::default());
+    let op = give().await.unwrap().op().clone();
+    fs::rename(&file, &away).unwrap();
+    assert_eq!(give().await.map(drop).unwrap_err().reason, "moved");
+    fs::rename(&away, &file).unwrap();
+    engine.resume().await.unwrap();
+    let pending = engine.pending().unwrap().into_iter().map(|one| one.op);
+    assert_eq!(pending.collect::<Vec<_>>(), [op]);
+}
+
 // Logs -------------------------------------------------------------------------------------------
 
 /// A database and its log, of two writes that were synced one after the other.

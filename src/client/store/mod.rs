@@ -97,11 +97,10 @@ pub struct Tx<'a> {
 
 /// What a transaction came to.
 enum Attempt<T> {
-    Done {
-        value: T,
-        wrote: bool,
-    },
+    Done(T),
     Nothing(Error),
+    /// Nobody would find it again, so it was not committed.
+    Moved,
     /// It may be on disk or not.
     Unknown(Error),
 }
@@ -244,16 +243,13 @@ impl Store {
             return Err(moved(&self.path));
         }
         let result = match self.attempt(behavior, work)? {
-            Attempt::Done { value, wrote } => {
-                // Nobody would find it again.
-                if wrote && self.identity_now() != self.identity && self.identity != [None; 2] {
-                    self.has_moved = true;
-                    self.set_checkpoint_on_close(false);
-                    return Err(moved(&self.path));
-                }
-                return Ok(value);
-            }
+            Attempt::Done(value) => return Ok(value),
             Attempt::Nothing(error) => error,
+            Attempt::Moved => {
+                self.has_moved = true;
+                self.set_checkpoint_on_close(false);
+                return Err(moved(&self.path));
+            }
             Attempt::Unknown(error) => {
                 self.doubts += 1;
                 // Closing is not to copy a log whose end is not known into the database.
@@ -299,9 +295,15 @@ impl Store {
             Err(error) if tx.sync_failed.get() => return Ok(Attempt::Unknown(error)),
             Err(error) => return Ok(Attempt::Nothing(error)),
         };
-        let wrote = tx.has_written();
+        // Before the commit: what is refused must not be there when the file gets its name back.
+        if tx.has_written()
+            && self.identity != [None; 2]
+            && identity_of(self.files.as_ref(), &self.file) != self.identity
+        {
+            return Ok(Attempt::Moved);
+        }
         Ok(match tx.sql.commit() {
-            Ok(()) => Attempt::Done { value, wrote },
+            Ok(()) => Attempt::Done(value),
             Err(error) if is_certainly_not_committed(&error) => {
                 Attempt::Nothing(failure(path, &error))
             }
@@ -345,8 +347,7 @@ impl Store {
     }
 
     fn identity_now(&self) -> Identity {
-        let log = beside(&self.file, LOG);
-        [&self.file, &log].map(|file| self.files.identity(file))
+        identity_of(self.files.as_ref(), &self.file)
     }
 
     /// Has the file looked through when it is opened the next time.
@@ -416,6 +417,11 @@ fn check_sqlite() -> Result<(), Error> {
             rusqlite::version()
         ),
     ))
+}
+
+fn identity_of(files: &dyn Files, file: &Path) -> Identity {
+    let log = beside(file, LOG);
+    [file, &log].map(|file| files.identity(file))
 }
 
 fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
