@@ -93,7 +93,7 @@ impl Engine {
         check_token(config.token.as_deref())?;
         let readers = Readers::new(&config.database, &user).with_memory(config.memory);
         let readers = Arc::new(readers);
-        let (shell, shared, events) = Shell::start(config, user)?;
+        let (shell, shared, events) = Shell::start(config, user, Arc::clone(&readers))?;
         let engine = Self {
             shell,
             readers,

@@ -185,13 +185,13 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     let engine = Engine::open(config).unwrap();
     let give = || engine.call_invite(&["carl"], InviteOptions::default());
     give().await.unwrap();
+    assert_eq!(engine.pending().unwrap().len(), 1);
     let device = engine.status().await.unwrap().device_id;
-    fs::rename(&file, folder.path().join("old.db")).unwrap();
-    fs::rename(
-        folder.path().join("bob.db-wal"),
-        folder.path().join("old.db-wal"),
-    )
-    .unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        let [from, to] =
+            ["bob", "old"].map(|name| folder.path().join(format!("{name}.db{ending}")));
+        fs::rename(from, to).unwrap();
+    }
     let error = give().await.map(drop).unwrap_err();
     assert_eq!(
         (error.code, error.reason.as_str()),
@@ -200,6 +200,7 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     assert!(error.message.contains("bob.db") && error.retryable());
     assert!(!file.exists(), "no new one behind the app's back");
     engine.resume().await.unwrap();
+    assert_eq!(engine.pending().unwrap(), [], "the old one is not read");
     give().await.unwrap();
     assert_eq!(engine.pending().unwrap().len(), 1);
     assert_ne!(engine.status().await.unwrap().device_id, device);

@@ -129,10 +129,16 @@ impl Core {
     }
 
     /// Tells what came after a position, although it was there before this core: the app that hears
-    /// is still the same.
-    pub fn tell_on_from(&mut self, position: u64) {
+    /// is still the same. A file that has not come to that position, because it is another one by
+    /// now, goes on behind it.
+    ///
+    /// # Errors
+    /// What keeps that from the disk.
+    pub fn tell_on_from(&mut self, now: Now, position: u64) -> Result<(), Error> {
+        self.on_file(now, |tx, _| tx.go_on_behind(position))?;
         self.lease.told = position;
         self.lease.seen = None;
+        Ok(())
     }
 
     /// Whether others wrote more than could be taken in at once: it wants to look again now.

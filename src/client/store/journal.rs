@@ -24,14 +24,19 @@ impl Tx<'_> {
         Ok(self.sql.last_insert_rowid().cast_unsigned())
     }
 
-    /// Lets a journal that is empty go on behind a position.
-    pub(super) fn begin_journal_after(&self, position: i64) -> Result<(), Error> {
+    /// Lets the journal go on behind a position, if it has not got there by itself.
+    pub fn go_on_behind(&self, position: u64) -> Result<(), Error> {
+        if self.last_position()? >= position {
+            return Ok(());
+        }
+        let position = position.cast_signed();
+        let raise = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'";
         // There is a row for each table that ever had one.
-        self.cached(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
-            params![position],
-        )
-        .map(drop)
+        if self.cached(raise, [position])? == 0 {
+            let begin = "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)";
+            self.cached(begin, [position])?;
+        }
+        Ok(())
     }
 
     /// Appends the verdict of a command that only a newer build can read, for that one to tell.

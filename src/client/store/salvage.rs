@@ -243,10 +243,11 @@ fn take_over(
     let queued = readable.commands.iter().map(|command| command.queued_at);
     // No clock is at hand; this is the last moment that the file knew of.
     let now = queued.chain([readable.heard_at]).max().unwrap_or(0);
-    tx.begin_journal_after(match readable.position {
+    let behind = match readable.position {
         Some(position) => position,
         None => POSITIONS_APART.saturating_mul(number.cast_signed()),
-    })?;
+    };
+    tx.go_on_behind(behind.cast_unsigned())?;
     if let Some(clock) = &readable.clock {
         tx.keep_clock(clock)?;
     }

@@ -447,7 +447,9 @@ fn an_app_that_comes_back_from_a_pause_hears_what_others_journaled_meanwhile() {
     first.server.invite("alice", "c1", &["bob"], Mode::General);
     first.live("c1");
     second.open();
-    second.core().tell_on_from(told);
+    second
+        .act(|core, now| core.tell_on_from(now, told))
+        .unwrap();
     second.look();
     assert_eq!(second.heard(), ["received c1"]);
 }
