@@ -73,6 +73,7 @@ impl Engine {
     /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
     /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
     /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
+    /// [`crate::EventKind::DatabaseSetAside`] says so.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is

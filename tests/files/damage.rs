@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use offhook::call::{CallId, Command, DeviceId, Mode, UserId};
 use offhook::client::event::EventKind;
-use offhook::{Code, CommandOptions, Config, Engine, Error, Events, InviteOptions, Roots};
+use offhook::{
+    Code, CommandOptions, Config, Engine, Error, Events, InviteOptions, Roots, SetAside,
+};
 
 use super::device::FILE;
 use super::disk::Disk;
@@ -254,6 +256,81 @@ async fn a_damaged_file_is_set_aside_and_its_outbox_goes_on_under_another_device
         let (engine, _) = open(folder.path()).unwrap();
         assert_eq!(engine.status().await.unwrap().device_id.as_str(), device);
         assert!(!aside(folder.path(), 2).exists(), "{name}");
+    }
+}
+
+/// What an engine tells of a damaged file, live and from its journal: what became of it, and the
+/// commands that ended.
+async fn told_of_damage(engine: &Engine, events: &mut Events) -> (SetAside, Vec<String>) {
+    engine.status().await.unwrap();
+    let (journal, _) = engine.events_since(0, 1_000).await.unwrap();
+    let mut live = Vec::new();
+    while live.len() < journal.len() {
+        let event = events.next().await.unwrap().unwrap();
+        live.extend(event.position.is_some().then_some(event));
+    }
+    assert_eq!(live, journal);
+    let mut told = journal.into_iter().map(|event| event.kind);
+    let Some(EventKind::DatabaseSetAside(aside)) = told.next() else {
+        panic!("it is not told");
+    };
+    let ended = told.map(|kind| match kind {
+        EventKind::CommandSettled(settled) => settled.op.to_string(),
+        other => panic!("{other:?}"),
+    });
+    (aside, ended.collect())
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_over_is_counted_and_all_of_it_is_told() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bob.db");
+    fs::write(&file, &past.bytes).unwrap();
+    let look = Look::in_folder(&file);
+    // As much as a server may allow; more than any may; of a newer build; no command at all.
+    look.execute(
+        "UPDATE commands SET arguments = json_set(arguments, '$.extended_data', hex(zeroblob(4096)))
+          WHERE op = 'unsent-00';
+         UPDATE commands SET arguments = json_set(arguments, '$.extended_data', hex(zeroblob(4097)))
+          WHERE op = 'unsent-01';
+         UPDATE commands SET command = 'callLater' WHERE op = 'unsent-02';
+         UPDATE commands SET arguments = '{' WHERE op = 'unsent-03';",
+    );
+    let place = look.places();
+    drop(look);
+    fs::write(&file, calls(fs::read(&file).unwrap(), &place)).unwrap();
+    fs::write(folder.path().join("bob.db.suspected"), "").unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    let expected = SetAside {
+        path: aside(&folder.path().canonicalize().unwrap(), 1),
+        pending: WAITING as u64 - 3,
+        ended: 1,
+        lost: 3,
+    };
+    assert_eq!((told, ended), (expected, vec!["sent".to_owned()]));
+    let waiting = engine.pending().unwrap();
+    assert_eq!(waiting.len(), WAITING - 3);
+    assert_eq!(waiting[0].op.as_str(), "unsent-00");
+}
+
+#[tokio::test]
+async fn a_file_that_was_damaged_during_a_pause_is_told_of_once() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bob.db");
+    fs::write(&file, &past.bytes).unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    engine.pause(None).await.unwrap();
+    fs::write(&file, calls(fs::read(&file).unwrap(), &past.place)).unwrap();
+    fs::write(folder.path().join("bob.db.suspected"), "").unwrap();
+    engine.resume().await.unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    assert_eq!((told.ended, ended), (1, vec!["sent".to_owned()]));
+    engine.close().await.unwrap();
+    while let Some(event) = events.next().await {
+        assert_eq!(event.unwrap().position, None, "once");
     }
 }
 

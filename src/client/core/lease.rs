@@ -135,10 +135,16 @@ impl Core {
     /// # Errors
     /// What keeps that from the disk.
     pub fn tell_on_from(&mut self, now: Now, position: u64) -> Result<(), Error> {
+        self.tell_from(position.min(self.lease.told));
         self.on_file(now, |tx, _| tx.go_on_behind(position))?;
+        self.lease.told = self.lease.told.max(position);
+        Ok(())
+    }
+
+    /// Tells what came after a position with the next look.
+    pub(super) fn tell_from(&mut self, position: u64) {
         self.lease.told = position;
         self.lease.seen = None;
-        Ok(())
     }
 
     /// Whether others wrote more than could be taken in at once: it wants to look again now.
@@ -365,6 +371,7 @@ fn effect_of_others(position: u64, kind: EventKind, now: Millis) -> Option<Effec
             }
             EventKind::Call(event)
         }
+        EventKind::DatabaseSetAside(aside) => EventKind::DatabaseSetAside(aside),
         EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => return None,
     };
     Some(Effect::Event {

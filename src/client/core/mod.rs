@@ -193,15 +193,13 @@ impl Core {
         Ok(core)
     }
 
-    /// The file was damaged, and this one was begun in its place: what that ended is told.
+    /// The file was damaged, and this one was begun in its place: what its journal begins with is told.
     fn tell_salvage(&mut self, salvage: Salvage) {
         self.session.error = Some(format!(
             "the database was damaged and set aside as {}; this device is another one since",
-            salvage.aside.display()
+            salvage.set_aside.path.display()
         ));
-        let told = salvage.ended.into_iter();
-        self.effects
-            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+        self.tell_from(salvage.begins_behind);
     }
 
     /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
@@ -515,7 +513,8 @@ impl Work<'_> {
             EventKind::CommandSettled(settled) => Effect::Settled { position, settled },
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => Effect::Event {
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => Effect::Event {
                 position: Some(position),
                 event,
             },

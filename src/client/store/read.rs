@@ -17,7 +17,8 @@ use super::rows::text;
 use super::{BUSY_TIMEOUT, connect, salvage};
 use crate::call::{CallEvent, CallId, Command, CommandKind, Millis, Mode, Op, UserId};
 use crate::client::config::Memory;
-use crate::client::event::{CommandSettled, Event, EventKind};
+use crate::client::event::{CommandSettled, DATABASE_SET_ASIDE, Event, EventKind};
+use crate::client::json;
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
 
@@ -354,6 +355,9 @@ fn event_of(sql: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Result<Op
     if name == "commandSettled" {
         let op = params.get("op").and_then(Value::as_str).unwrap_or_default();
         return settled(sql, op).map(|settled| settled.map(EventKind::CommandSettled));
+    }
+    if name == DATABASE_SET_ASIDE {
+        return Ok(Some(EventKind::DatabaseSetAside(json::set_aside(&params))));
     }
     let Ok(mut event) =
         serde_json::from_value::<CallEvent>(json!({ "name": name, "params": params }))

@@ -4,7 +4,7 @@
 //! The other file is made whole beside the damaged one before any name changes, so that a crash at
 //! any moment leaves all that is needed to go on ([`finish`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, beside};
 use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate};
-use crate::call::limits::EXTENDED_DATA_BYTES_MAX_DEFAULT;
-use crate::call::{DeviceId, UserId};
+use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
+use crate::call::{CallId, DeviceId, UserId};
 use crate::client::clock::KeptClock;
-use crate::client::event::{CommandSettled, EventKind};
+use crate::client::event::{CommandSettled, EventKind, SetAside};
 use crate::error::{Code, Error};
 
 /// How the name of a file goes on that is being made in the place of a damaged one.
@@ -46,13 +46,10 @@ const PAGE_BYTES_LEAST: u64 = 512;
 /// What became of a damaged file.
 #[derive(Clone, Debug)]
 pub struct Salvage {
-    /// Where it is now.
-    pub aside: PathBuf,
-    /// Commands that had been sent, of which nobody can know what became, with their positions in
-    /// the new journal.
-    pub ended: Vec<(u64, CommandSettled)>,
-    /// How many that had not been sent wait for a connection under the new identity.
-    pub pending: usize,
+    /// As the app is told.
+    pub set_aside: SetAside,
+    /// Behind which position the new journal has that, and the ends of commands.
+    pub begins_behind: u64,
 }
 
 /// What could be read of a damaged file.
@@ -65,6 +62,8 @@ struct Readable {
     heard_at: i64,
     position: Option<i64>,
     commands: Vec<StoredCommand>,
+    /// Commands that are there and cannot be taken over.
+    lost: u64,
 }
 
 /// Notes that something in the file could not be read.
@@ -163,12 +162,7 @@ pub(super) fn set_aside(
     let new = beside(file, IN_THE_MAKING);
     remove_all(on, &new)?;
     let mut made = Store::open_file(files, path, &new, user, device)?;
-    let mut salvage = Salvage {
-        aside: aside.clone(),
-        ended: Vec::new(),
-        pending: 0,
-    };
-    made.transact(|tx| take_over(tx, &readable, number, &mut salvage))?;
+    let salvage = made.transact(|tx| take_over(tx, &readable, number, &aside))?;
     made.checkpoint()?;
     drop(made);
     exchange(on, file, &new, &aside)?;
@@ -176,8 +170,9 @@ pub(super) fn set_aside(
         %damage,
         file = %path.display(),
         aside = %aside.display(),
-        ended = salvage.ended.len(),
-        pending = salvage.pending,
+        ended = salvage.set_aside.ended,
+        pending = salvage.set_aside.pending,
+        lost = salvage.set_aside.lost,
         "the database was damaged; it was set aside, and another one begun as another device"
     );
     Ok(salvage)
@@ -238,8 +233,8 @@ fn take_over(
     tx: &Tx<'_>,
     readable: &Readable,
     number: u64,
-    salvage: &mut Salvage,
-) -> Result<(), Error> {
+    aside: &Path,
+) -> Result<Salvage, Error> {
     let queued = readable.commands.iter().map(|command| command.queued_at);
     // No clock is at hand; this is the last moment that the file knew of.
     let now = queued.chain([readable.heard_at]).max().unwrap_or(0);
@@ -247,14 +242,25 @@ fn take_over(
         Some(position) => position,
         None => POSITIONS_APART.saturating_mul(number.cast_signed()),
     };
-    tx.go_on_behind(behind.cast_unsigned())?;
+    let begins_behind = behind.cast_unsigned();
+    tx.go_on_behind(begins_behind)?;
     if let Some(clock) = &readable.clock {
         tx.keep_clock(clock)?;
     }
     if readable.clock_is_sure {
         tx.set_doubted_from(None)?;
     }
-    for command in readable.commands.iter().take(COMMANDS_MAX) {
+    let was_sent = |command: &&StoredCommand| command.number.is_some() || command.attempts > 0;
+    let ended = readable.commands.iter().filter(was_sent).count();
+    let set_aside = SetAside {
+        path: aside.to_owned(),
+        pending: (readable.commands.len() - ended) as u64,
+        ended: ended as u64,
+        lost: readable.lost,
+    };
+    let event = EventKind::DatabaseSetAside(set_aside.clone());
+    tx.append_journal(now, &CallId::trusted(""), &event)?;
+    for command in &readable.commands {
         tx.insert_command(&NewCommand {
             op: command.op.clone(),
             call_id: command.call_id.clone(),
@@ -262,8 +268,7 @@ fn take_over(
             queued_at: command.queued_at,
             expires_at: command.expires_at,
         })?;
-        if command.number.is_none() && command.attempts == 0 {
-            salvage.pending += 1;
+        if !was_sent(&command) {
             continue;
         }
         let message =
@@ -276,11 +281,13 @@ fn take_over(
             command: command.command.kind(),
             result,
         };
-        let event = EventKind::CommandSettled(settled.clone());
-        let position = tx.append_journal(now, &command.call_id, &event)?;
-        salvage.ended.push((position, settled));
+        tx.append_journal(now, &command.call_id, &EventKind::CommandSettled(settled))?;
     }
-    tx.set_set_aside(&salvage.aside)
+    tx.set_set_aside(aside)?;
+    Ok(Salvage {
+        set_aside,
+        begins_behind,
+    })
 }
 
 /// All that can be read, whatever the rest is like.
@@ -320,7 +327,14 @@ fn read(files: &dyn Files, file: &Path) -> Readable {
     let last = number("SELECT coalesce(max(position), 0) FROM journal");
     // What says more is right: positions only grow.
     readable.position = counted.and(last).and(counted.max(last));
-    readable.commands = read_outbox(&connection);
+    let found = read_outbox(&connection);
+    let all = found.len();
+    let mut ops = BTreeSet::new();
+    let whole = found.into_values().flatten();
+    // No op is there twice, unless damage made it so.
+    let once = whole.filter(|command| ops.insert(command.op.clone()));
+    readable.commands = once.collect();
+    readable.lost = (all - readable.commands.len()) as u64;
     readable
 }
 
@@ -341,9 +355,9 @@ fn open_damaged(files: &dyn Files, file: &Path) -> Result<Connection, Error> {
 }
 
 /// Commands without a verdict: from the beginning up to where a page cannot be read, from the end
-/// down to there, and by the index of what is pending.
-fn read_outbox(connection: &Connection) -> Vec<StoredCommand> {
-    let mut found = BTreeMap::new();
+/// down to there, and by the index of what is pending. `None` for those that cannot be taken over.
+fn read_outbox(connection: &Connection) -> BTreeMap<i64, Option<StoredCommand>> {
+    let mut found = BTreeMap::<i64, Option<StoredCommand>>::new();
     for walk in [
         "NOT INDEXED WHERE verdict IS NULL ORDER BY n",
         "NOT INDEXED WHERE verdict IS NULL ORDER BY n DESC",
@@ -358,21 +372,25 @@ fn read_outbox(connection: &Connection) -> Vec<StoredCommand> {
             continue;
         };
         while let Ok(Some(row)) = rows.next() {
-            if let Ok(OutboxRow::Known(command)) = read_command(row)
-                && found.len() < COMMANDS_MAX
-            {
-                found.insert(command.n, *command);
+            let Ok(n) = row.get(0) else {
+                continue;
+            };
+            if found.len() >= COMMANDS_MAX && !found.contains_key(&n) {
+                continue;
             }
+            let command = read_command(row).ok().and_then(OutboxRow::known);
+            let one = found.entry(n).or_default();
+            *one = one.take().or(command.filter(is_well_formed));
         }
     }
-    found.into_values().filter(is_well_formed).collect()
+    found
 }
 
-/// Damage can also look like text.
+/// Damage can also look like text. What a server may allow was well-formed.
 fn is_well_formed(stored: &StoredCommand) -> bool {
     let nobody = UserId::trusted("");
     let mut command = stored.command.clone();
     command
-        .check_form(&nobody, EXTENDED_DATA_BYTES_MAX_DEFAULT)
+        .check_form(&nobody, EXTENDED_DATA_BYTES_BELIEVED)
         .is_ok()
 }
