@@ -372,6 +372,25 @@ async fn positions_of_the_journal_go_on_after_a_damaged_file() {
 }
 
 #[tokio::test]
+async fn positions_only_grow_however_often_a_file_is_damaged_and_what_was_set_aside_deleted() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = past.place.last_position;
+    for _ in 0..3 {
+        let bytes = first_page(past.bytes.clone(), &past.place);
+        fs::write(folder.path().join("bob.db"), bytes).unwrap();
+        let (engine, _) = open(folder.path()).unwrap();
+        let (events, _) = engine.events_since(0, 1_000).await.unwrap();
+        let first = events[0].position.unwrap().cast_signed();
+        assert!(first > last && first < 1 << 53, "{first} after {last}");
+        engine.close().await.unwrap();
+        let look = Look::in_folder(&folder.path().join("bob.db"));
+        last = look.number("SELECT seq FROM sqlite_sequence WHERE name = 'journal'");
+        fs::remove_file(aside(folder.path(), 1)).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_damaged_database_of_another_user_is_left_alone() {
     let past = past();
     let folder = tempfile::tempdir().unwrap();

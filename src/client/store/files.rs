@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::error::io_failure;
 use crate::error::{Code, Error};
@@ -42,6 +43,9 @@ pub trait Files: Send + Sync {
     /// Which file has that name now; `None` where there is none, or where files cannot be told
     /// apart.
     fn identity(&self, file: &Path) -> Option<FileId>;
+    /// When a file was last written to, in ms since 1970 by the file system's clock; `None` where
+    /// that is not known.
+    fn written_at(&self, file: &Path) -> Option<i64>;
     /// Gives a file another name, which nothing has. It has that one for good when this returns.
     ///
     /// # Errors
@@ -138,6 +142,12 @@ impl Files for OsFiles {
     fn identity(&self, _file: &Path) -> Option<FileId> {
         // An open file cannot be taken away there.
         None
+    }
+
+    fn written_at(&self, file: &Path) -> Option<i64> {
+        let written = file.metadata().ok()?.modified().ok()?;
+        let since = written.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {

@@ -32,9 +32,14 @@ const SUSPECTED: &str = ".suspected";
 const ASIDE_MAX: u64 = 1_000;
 /// Most commands that are taken over: as many as can be pending.
 const COMMANDS_MAX: usize = 1_000;
-/// Where a journal goes on whose end cannot be read, times the number of the file that was set
-/// aside: beyond what any counts to.
+/// Where a journal goes on whose end cannot be read: so many times the milliseconds of the time at
+/// which the new file was made. No journal has as many events in as little time, so that is behind
+/// all that it ever counted to, and behind where it went on after an earlier damage.
+const POSITIONS_A_MS: i64 = 1 << 11;
+/// The same where files have no times, times the number of the file that is set aside.
 const POSITIONS_APART: i64 = 1 << 40;
+/// No journal is made to go on behind this: positions are exact in JavaScript.
+const POSITION_MAX: i64 = 1 << 52;
 
 /// How a database begins: SQLite's file format, section 1.3.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -60,7 +65,10 @@ struct Readable {
     /// Whether the server had confirmed it.
     clock_is_sure: bool,
     heard_at: i64,
+    /// The end of the journal.
     position: Option<i64>,
+    /// Positions that are known to have been used.
+    position_least: i64,
     commands: Vec<StoredCommand>,
     /// Commands that are there and cannot be taken over.
     lost: u64,
@@ -162,7 +170,14 @@ pub(super) fn set_aside(
     let new = beside(file, IN_THE_MAKING);
     remove_all(on, &new)?;
     let mut made = Store::open_file(files, path, &new, user, device)?;
-    let salvage = made.transact(|tx| take_over(tx, &readable, number, &aside))?;
+    let begins_behind = readable.position.unwrap_or_else(|| {
+        let made_at = on.written_at(&new).unwrap_or(0);
+        let by_time = made_at.saturating_mul(POSITIONS_A_MS);
+        let by_number = POSITIONS_APART.saturating_mul(number.cast_signed());
+        by_time.max(by_number).min(POSITION_MAX)
+    });
+    let begins_behind = begins_behind.max(readable.position_least).cast_unsigned();
+    let salvage = made.transact(|tx| take_over(tx, &readable, begins_behind, &aside))?;
     made.checkpoint()?;
     drop(made);
     exchange(on, file, &new, &aside)?;
@@ -232,17 +247,12 @@ fn aside_of(files: &dyn Files, new: &Path) -> Result<Option<PathBuf>, Error> {
 fn take_over(
     tx: &Tx<'_>,
     readable: &Readable,
-    number: u64,
+    begins_behind: u64,
     aside: &Path,
 ) -> Result<Salvage, Error> {
     let queued = readable.commands.iter().map(|command| command.queued_at);
     // No clock is at hand; this is the last moment that the file knew of.
     let now = queued.chain([readable.heard_at]).max().unwrap_or(0);
-    let behind = match readable.position {
-        Some(position) => position,
-        None => POSITIONS_APART.saturating_mul(number.cast_signed()),
-    };
-    let begins_behind = behind.cast_unsigned();
     tx.go_on_behind(begins_behind)?;
     if let Some(clock) = &readable.clock {
         tx.keep_clock(clock)?;
@@ -327,6 +337,8 @@ fn read(files: &dyn Files, file: &Path) -> Readable {
     let last = number("SELECT coalesce(max(position), 0) FROM journal");
     // What says more is right: positions only grow.
     readable.position = counted.and(last).and(counted.max(last));
+    let read_to = number("SELECT coalesce(max(position), 0) FROM journal_readers");
+    readable.position_least = counted.max(last).max(read_to).unwrap_or(0);
     let found = read_outbox(&connection);
     let all = found.len();
     let mut ops = BTreeSet::new();
