@@ -345,6 +345,27 @@ async fn what_was_set_aside_is_what_was_there_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_emptied_is_set_aside_with_its_log() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let [file, log] = ["bob.db", "bob.db-wal"].map(|name| folder.path().join(name));
+    fs::write(&file, &past.bytes).unwrap();
+    let (engine, _) = open(folder.path()).unwrap();
+    let invite = engine.call_invite(&["carl"], InviteOptions::default());
+    invite.await.unwrap();
+    let unsaved = fs::read(&log).unwrap();
+    assert!(!unsaved.is_empty());
+    engine.close().await.unwrap();
+    fs::write(&file, "").unwrap();
+    fs::write(&log, &unsaved).unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    assert_eq!((told.pending, ended), (0, Vec::new()));
+    let kept = fs::read(folder.path().join("bob.db.corrupt-1-wal")).unwrap();
+    assert!(kept == unsaved);
+}
+
+#[tokio::test]
 async fn the_second_damaged_file_is_set_aside_beside_the_first() {
     let past = past();
     let folder = tempfile::tempdir().unwrap();

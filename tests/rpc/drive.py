@@ -457,6 +457,11 @@ def a_damaged_database(world):
     assert (code, line["source"], line["what"]) == (0, "app", "databaseSetAside"), line
     code, out, _ = world.offhook("inspect", file, "timeline")
     assert code == 0 and "databaseSetAside" in out and told["path"] in out, out
+    # Cut off to nothing it looks like a new one. It is not passed over in silence.
+    file.write_bytes(b"")
+    ann = world.engine("ann d")
+    ann.leave()
+    assert any("whatever it held is gone" in line for line in ann.err.lines), ann.err.lines
 
 
 def nobody_listens(world):

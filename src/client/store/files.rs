@@ -13,6 +13,10 @@ use crate::error::{Code, Error};
 /// A lock that is held until it is dropped, or until its process dies.
 pub type Lock = Box<dyn Any + Send>;
 
+/// How the name of the file goes on that says whose a database is. It is made at the first opening
+/// and stays.
+pub(super) const LOCK: &str = ".lock";
+
 /// Files, as the store needs them.
 pub trait Files: Send + Sync {
     /// The SQLite VFS through which databases are opened; `None` is SQLite's own choice.
@@ -96,7 +100,7 @@ impl Files for OsFiles {
 
     /// The lock is on a file beside the database, because SQLite's own locks are on that one.
     fn lock(&self, file: &Path) -> Result<Option<Lock>, Error> {
-        let name = beside(file, ".lock");
+        let name = beside(file, LOCK);
         check_is_file(&name)?;
         let file = OpenOptions::new()
             .create(true)

@@ -44,7 +44,7 @@ use crate::call::{DeviceId, UserId};
 use crate::client::config::Memory;
 use crate::error::{Code, Error};
 use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
-use files::beside;
+use files::{LOCK, beside};
 use lease::FileLock;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
@@ -62,6 +62,8 @@ const WAL_BYTES_KEPT: u32 = 4 * 1024 * 1024;
 const CACHE_KIB: i32 = 2_048;
 /// How the name of the write-ahead log goes on.
 const LOG: &str = "-wal";
+/// How that of its index does.
+const LOG_INDEX: &str = "-shm";
 
 /// The database of one user on one device, with its writing connection.
 pub struct Store {
@@ -131,6 +133,7 @@ impl Store {
     ) -> Result<Self, Error> {
         check_sqlite()?;
         let file = files.resolve(path)?;
+        let was_opened = files.exists(&beside(&file, LOCK));
         let lock = FileLock::try_on(files, &file)?;
         let open = || Self::open_file(files, path, &file, user, fresh_device);
         if !lock.is_held() {
@@ -138,7 +141,8 @@ impl Store {
             return open();
         }
         salvage::finish(files.as_ref(), &file)?;
-        let mut store = match open() {
+        let has_content = salvage::check_emptied(files.as_ref(), path, &file, was_opened);
+        let mut store = match has_content.and_then(|()| open()) {
             Err(error) if is_damage(&error) => {
                 salvage::refuse_no_database(files.as_ref(), path, &file)?;
                 let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;

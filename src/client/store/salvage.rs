@@ -14,7 +14,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, beside};
-use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate};
+use super::{
+    BUSY_TIMEOUT, LOG, LOG_INDEX, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate,
+};
 use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
 use crate::call::{CallId, DeviceId, UserId};
 use crate::client::clock::KeptClock;
@@ -102,6 +104,36 @@ pub(super) fn check_if_suspected(
         return Err(failure(path, &error));
     }
     files.remove(&mark)
+}
+
+/// An empty file becomes a database like one that was never there, so nothing else tells that there
+/// was something in it. With a log it is damaged: SQLite would throw that away.
+pub(super) fn check_emptied(
+    files: &dyn Files,
+    path: &Path,
+    file: &Path,
+    was_opened: bool,
+) -> Result<(), Error> {
+    if !is_empty(files, file)? {
+        return Ok(());
+    }
+    let log = beside(file, LOG);
+    if files.exists(&log) && !is_empty(files, &log)? {
+        let cut = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let why = Some("it is empty and its log is not".to_owned());
+        return Err(failure(path, &rusqlite::Error::SqliteFailure(cut, why)));
+    }
+    if was_opened {
+        tracing::warn!(
+            file = %path.display(),
+            "the database is empty and was opened before; whatever it held is gone"
+        );
+    }
+    Ok(())
+}
+
+fn is_empty(files: &dyn Files, file: &Path) -> Result<bool, Error> {
+    Ok(!files.exists(file) || files.start(file, 0)?.1 == 0)
 }
 
 /// Refuses what shows no sign of ever having been a database: somebody named the wrong file. Of a
@@ -195,7 +227,7 @@ pub(super) fn set_aside(
 
 /// Gives the damaged file its new name, with its log, and the new one the old name.
 fn exchange(files: &dyn Files, file: &Path, new: &Path, aside: &Path) -> Result<(), Error> {
-    for ending in [LOG, "-shm", ""] {
+    for ending in [LOG, LOG_INDEX, ""] {
         let (from, to) = (beside(file, ending), beside(aside, ending));
         if files.exists(&from) {
             files.rename(&from, &to)?;
@@ -207,7 +239,7 @@ fn exchange(files: &dyn Files, file: &Path, new: &Path, aside: &Path) -> Result<
 
 fn remove_all(files: &dyn Files, file: &Path) -> Result<(), Error> {
     // The log last: without its database it is nothing.
-    for ending in ["", "-shm", LOG] {
+    for ending in ["", LOG_INDEX, LOG] {
         files.remove(&beside(file, ending))?;
     }
     Ok(())
@@ -303,6 +335,10 @@ fn take_over(
 /// All that can be read, whatever the rest is like.
 fn read(files: &dyn Files, file: &Path) -> Readable {
     let mut readable = Readable::default();
+    if is_empty(files, file).unwrap_or(false) {
+        // SQLite would remove its log.
+        return readable;
+    }
     let Ok(connection) = open_damaged(files, file) else {
         return readable;
     };
