@@ -16,10 +16,10 @@ use super::result::{
 };
 use super::shell::{Shared, Shell};
 use super::status::Status;
-use super::store::{Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION};
+use super::store::{Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, StatusCounts};
 use super::subscription::{Changes, Events};
 use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::protocol::TOKEN_BYTES_MAX;
 
 /// The reader of the journal that [`Engine::acknowledge`] speaks for.
@@ -407,7 +407,7 @@ impl Engine {
         self.readers.ringing(now)
     }
 
-    /// How the engine is.
+    /// How the engine is. Of a database that is damaged, nothing is counted, and the error says why.
     ///
     /// # Errors
     /// What keeps the file from being read.
@@ -425,14 +425,20 @@ impl Engine {
                 ))
             })
             .await?;
-        let counts = self.readers.counts()?;
         let LinkStatus {
             state,
             cause,
             since,
-            error,
+            mut error,
             rtt_ms,
         } = link;
+        let counts = match self.readers.counts() {
+            Err(damage) if damage.code == Code::Corrupt => {
+                error = Some(damage.to_string());
+                StatusCounts::default()
+            }
+            counts => counts?,
+        };
         Ok(Status {
             user_id,
             device_id,
@@ -530,7 +536,8 @@ impl Engine {
 
     /// The app is awake again: the file is opened and a connection is made, if no other engine has
     /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
-    /// logout or after having been kicked out, and opens a file anew that lost its name.
+    /// logout or after having been kicked out, and opens a file anew that lost its name or in which
+    /// damage was found.
     ///
     /// # Errors
     /// As for [`Self::open`].

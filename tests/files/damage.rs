@@ -335,6 +335,41 @@ async fn a_file_that_was_damaged_during_a_pause_is_told_of_once() {
 }
 
 #[tokio::test]
+async fn damage_that_is_found_while_running_leaves_status_an_answer_and_resume_sets_the_file_aside()
+{
+    let past = past();
+    // Who finds it first: a reader, or the writer.
+    for (name, first) in [("calls_unseen", "reader"), ("commands_call", "writer")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = past.bytes.clone();
+        garbage(page(&mut bytes, past.place.root(name)));
+        fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+        let (engine, mut events) = open(folder.path()).unwrap();
+        if first == "writer" {
+            let invite = engine.call_invite(&["carl"], InviteOptions::default());
+            let error = invite.await.map(drop).unwrap_err();
+            assert_eq!(error.code, Code::Corrupt);
+            assert!(error.message.contains("resume"), "{error}");
+        }
+        let status = engine.status().await.unwrap();
+        if first == "reader" {
+            assert!(status.error.unwrap().contains("damaged"));
+        }
+        assert_eq!(status.device_id.as_str(), past.device);
+        assert!(!aside(folder.path(), 1).exists());
+        engine.resume().await.unwrap();
+        let (told, ended) = told_of_damage(&engine, &mut events).await;
+        assert!(told.path.exists());
+        assert_eq!(
+            (told.pending, ended),
+            (WAITING as u64, vec!["sent".to_owned()])
+        );
+        assert_ne!(engine.status().await.unwrap().device_id, status.device_id);
+        assert_eq!(engine.pending().unwrap().len(), WAITING);
+    }
+}
+
+#[tokio::test]
 async fn what_was_set_aside_is_what_was_there_byte_for_byte() {
     let past = past();
     let folder = tempfile::tempdir().unwrap();

@@ -202,10 +202,10 @@ impl Core {
         self.tell_from(salvage.begins_behind);
     }
 
-    /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
-    /// can do anything.
+    /// Whether the file lost its name while it was open, or damage was found in it: only a new core,
+    /// on a file opened anew, can do anything.
     pub fn must_be_reopened(&self) -> bool {
-        self.store.has_moved()
+        self.store.has_moved() || self.store.is_suspected()
     }
 
     /// The user.

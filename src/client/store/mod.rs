@@ -75,6 +75,7 @@ pub struct Store {
     connection: Option<Connection>,
     identity: Identity,
     has_moved: bool,
+    is_damaged: bool,
     doubts: u64,
     salvage: Option<Salvage>,
     memory: Memory,
@@ -181,6 +182,7 @@ impl Store {
             connection: Some(connection),
             identity: [None; 2],
             has_moved: false,
+            is_damaged: false,
             doubts: 0,
             salvage: None,
             memory: Memory::Normal,
@@ -225,6 +227,12 @@ impl Store {
         self.has_moved
     }
 
+    /// Whether something in the file could not be read, here or by a reader: opening anew looks
+    /// through all of it, and sets it aside.
+    pub fn is_suspected(&self) -> bool {
+        self.is_damaged || salvage::is_suspected(self.files.as_ref(), &self.file)
+    }
+
     /// Does all of `work` in one transaction that is durable when this returns `Ok`, or nothing
     /// of it.
     ///
@@ -263,6 +271,7 @@ impl Store {
             }
         };
         if is_damage(&result) {
+            self.is_damaged = true;
             self.suspect();
         }
         Err(result)

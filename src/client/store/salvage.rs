@@ -83,6 +83,11 @@ pub(super) fn suspect(files: &dyn Files, file: &Path) {
     }
 }
 
+/// Whether that was noted.
+pub(super) fn is_suspected(files: &dyn Files, file: &Path) -> bool {
+    files.exists(&beside(file, SUSPECTED))
+}
+
 /// Looks through a file of which something could not be read once.
 pub(super) fn check_if_suspected(
     files: &dyn Files,
@@ -90,8 +95,7 @@ pub(super) fn check_if_suspected(
     path: &Path,
     file: &Path,
 ) -> Result<(), Error> {
-    let mark = beside(file, SUSPECTED);
-    if !files.exists(&mark) {
+    if !is_suspected(files, file) {
         return Ok(());
     }
     tracing::warn!(file = %path.display(), "looking for damage in the database");
@@ -103,7 +107,7 @@ pub(super) fn check_if_suspected(
         let error = rusqlite::Error::SqliteFailure(damaged, Some(found));
         return Err(failure(path, &error));
     }
-    files.remove(&mark)
+    files.remove(&beside(file, SUSPECTED))
 }
 
 /// An empty file becomes a database like one that was never there, so nothing else tells that there
