@@ -7,10 +7,12 @@
 //! nothing, sends nothing, and runs no timer of what is in the file: its idea of the server's time
 //! may be worse than that of the one that syncs.
 
+use std::collections::BTreeSet;
+
 use super::session::Phase;
 use super::time::ClockNotes;
 use super::{Core, Due, Effect};
-use crate::call::{CallEvent, DeviceId, Millis};
+use crate::call::{CallEvent, CallId, DeviceId, Millis, UserId};
 use crate::client::clock::{Now, ServerClock};
 use crate::client::event::{ConnectionCause, Event, EventKind};
 use crate::client::store::{FeedPosition, Tx};
@@ -55,6 +57,8 @@ pub(super) struct Lease {
     /// Whether the journal has more of others than could be taken in at once. What this core writes
     /// meanwhile is told from there, in its turn.
     behind: bool,
+    /// Calls whose invitation was over before it was noticed, and whose end was not told yet.
+    unshown: BTreeSet<CallId>,
     /// Whether others wrote something that may have to be sent.
     to_send: bool,
     /// The lock is not tried for before then.
@@ -103,10 +107,55 @@ impl Lease {
             doubts: 0,
             told: tx.last_position()?,
             behind: false,
+            unshown: BTreeSet::new(),
             to_send: false,
             not_before: i64::MIN,
             wanted: false,
         })
+    }
+
+    /// Whether an event of others is to be heard by an app that was shown no ring which was over
+    /// before it was noticed: nothing of that, but how it ended, and all that comes after.
+    fn is_news(&mut self, kind: &EventKind, user: &UserId) -> bool {
+        let event = match kind {
+            EventKind::Call(event) => event,
+            EventKind::CommandSettled(settled) => {
+                if settled.result.is_ok() {
+                    self.unshown.remove(&settled.call_id);
+                }
+                return true;
+            }
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => return true,
+        };
+        match event {
+            CallEvent::Received { call_id, over, .. } => {
+                if *over && self.unshown.len() < OTHERS_EVENTS_MAX {
+                    self.unshown.insert(call_id.clone());
+                }
+                !over
+            }
+            CallEvent::UserStateChanged {
+                call_id,
+                call_user_list,
+                ..
+            } => {
+                let mut answers = call_user_list.iter();
+                if answers.any(|one| &one.user_id == user && !one.state.is_pending()) {
+                    self.unshown.remove(call_id);
+                }
+                !self.unshown.contains(call_id)
+            }
+            CallEvent::Created { .. } | CallEvent::PrimaryDeviceChanged { .. } => true,
+            CallEvent::Cancelled { call_id, .. }
+            | CallEvent::Timeout { call_id, .. }
+            | CallEvent::Ended { call_id, .. }
+            | CallEvent::HandledElsewhere { call_id, .. } => {
+                self.unshown.remove(call_id);
+                true
+            }
+        }
     }
 }
 
@@ -276,8 +325,8 @@ impl Core {
         }
     }
 
-    /// Tells what others journaled, as if it happened now. What rang in vain before this engine
-    /// looked is not to ring; its end is told.
+    /// Tells what others journaled, as if it happened now. What rang no more when this engine looked
+    /// is not to ring; its end is told.
     fn tell_others(&mut self, events: Vec<Event>, now: Now) {
         let server_now = self.server_now(now);
         let mut told = Vec::new();
@@ -286,7 +335,9 @@ impl Core {
                 continue;
             };
             self.lease.told = self.lease.told.max(position);
-            told.extend(effect_of_others(position, kind, server_now));
+            if self.lease.is_news(&kind, self.store.user()) {
+                told.extend(effect_of_others(position, kind, server_now));
+            }
         }
         self.tell(told);
     }
@@ -357,17 +408,14 @@ fn effect_of_others(position: u64, kind: EventKind, now: Millis) -> Option<Effec
         EventKind::CommandSettled(settled) => {
             return Some(Effect::Settled { position, settled });
         }
-        EventKind::Call(CallEvent::Received { deadline, .. }) if deadline <= now => return None,
         EventKind::Call(mut event) => {
             if let CallEvent::Received {
                 deadline,
                 remaining,
-                over,
                 ..
             } = &mut event
             {
                 *remaining = deadline.saturating_sub(now);
-                *over = false;
             }
             EventKind::Call(event)
         }

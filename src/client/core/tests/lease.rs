@@ -413,6 +413,37 @@ fn an_invitation_that_is_over_before_it_is_noticed_does_not_ring_and_its_end_is_
 }
 
 #[test]
+fn an_invitation_that_was_taken_back_before_it_is_noticed_does_not_ring_and_nothing_but_its_end_is_told()
+ {
+    let (mut first, mut second) = two();
+    first
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    first.live("c1");
+    first.server.act("carl", "c1", "c1", reject());
+    first.live("c1");
+    first.server.act("alice", "a1", "c1", cancel(&[]));
+    first.live("c1");
+    second.look();
+    assert_eq!(
+        first.heard(),
+        ["received c1", "changed c1 carl=rejected", "cancelled c1"]
+    );
+    assert_eq!(second.heard(), ["cancelled c1"]);
+}
+
+#[test]
+fn an_invitation_that_was_answered_before_it_is_noticed_does_not_ring_and_the_call_is_told() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    first.submit("o1", "c1", accept()).unwrap();
+    first.decide();
+    second.look();
+    assert_eq!(second.heard(), ["verdict o1 ok", "changed c1 bob=accepted"]);
+}
+
+#[test]
 fn more_events_than_can_be_taken_in_at_once_come_in_order_and_none_twice() {
     let (mut first, mut second) = two();
     first.server.invite("alice", "c1", &["bob"], Mode::General);
@@ -421,7 +452,7 @@ fn more_events_than_can_be_taken_in_at_once_come_in_order_and_none_twice() {
     let many =
         "WITH RECURSIVE more (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM more WHERE k < 2500)
                 INSERT INTO journal (at_ms, call_id, name, params)
-                SELECT at_ms, call_id, name, params FROM more, journal WHERE position = 1";
+                SELECT at_ms, call_id, 'callPrimaryDeviceChanged', json_object('callID', call_id, 'deviceID', 'b2') FROM more, journal WHERE position = 1";
     second.sql().execute_batch(many).unwrap();
     first.server.act("alice", "a1", "c1", cancel(&[]));
     first.live("c1");
