@@ -57,8 +57,7 @@ const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 /// half a second when that one pauses, closes or dies. A process that is suspended without a pause
 /// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
 /// by an engine that waits: it has no connection to start by. Of a command that a handle in one
-/// process waits for, the other processes may or may not hear
-/// [`crate::EventKind::CommandSettled`].
+/// process waits for, the other processes hear [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,

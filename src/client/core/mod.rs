@@ -134,7 +134,7 @@ pub struct Core {
     held: Option<Vec<Effect>>,
     /// What is due in the file could not be written; it is tried again then.
     file_held_until: Option<i64>,
-    /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
+    /// Positions of verdicts that a waiting caller has; their journal rows are marked with the next write.
     taken: Vec<u64>,
     /// Whether something was written that an app can read.
     changed: bool,
@@ -487,7 +487,7 @@ fn write_along(
     now: Millis,
 ) -> Result<(), Error> {
     for position in taken {
-        tx.remove_settled(*position)?;
+        tx.mark_answered(*position)?;
     }
     match cursor_due {
         Some(cursor) => tx.advance(cursor, now),

@@ -8,6 +8,11 @@ use crate::client::event::EventKind;
 use crate::client::json;
 use crate::error::Error;
 
+/// A verdict, in the journal.
+pub(super) const SETTLED: &str = "commandSettled";
+/// One that went to the caller who waited for it.
+pub(super) const ANSWERED: &str = "commandAnswered";
+
 impl Tx<'_> {
     /// Appends an event; gives its position.
     pub fn append_journal(
@@ -48,17 +53,19 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let params = json::settled_params(&command.op, &command.call_id, &command.name, result);
         self.cached(
-            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, 'commandSettled', ?)",
-            params![at, command.call_id.as_str(), params.to_string()],
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, ?, ?)",
+            params![at, command.call_id.as_str(), SETTLED, params.to_string()],
         )
         .map(drop)
     }
 
-    /// Takes back the commandSettled of a command whose waiting caller has the verdict.
-    pub fn remove_settled(&self, position: u64) -> Result<(), Error> {
+    /// Marks the commandSettled of a command whose waiting caller has the verdict: it is not owed to
+    /// who reads the journal. Other engines tell it when they come to it, because it may close a
+    /// ring that they showed.
+    pub fn mark_answered(&self, position: u64) -> Result<(), Error> {
         self.cached(
-            "DELETE FROM journal WHERE position = ?",
-            params![position.cast_signed()],
+            "UPDATE journal SET name = ? WHERE position = ? AND name = ?",
+            params![ANSWERED, position.cast_signed(), SETTLED],
         )
         .map(drop)
     }

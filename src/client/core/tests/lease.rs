@@ -444,6 +444,38 @@ fn an_invitation_that_was_answered_before_it_is_noticed_does_not_ring_and_the_ca
 }
 
 #[test]
+fn an_answer_that_was_waited_for_in_one_closes_the_ring_in_the_other() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    second.look();
+    assert_eq!(second.heard(), ["received c1"]);
+    first.submit("o1", "c1", reject()).unwrap();
+    first.decide();
+    let taken = first.verdict_positions[0];
+    first.core().verdict_taken(taken);
+    first.act(Core::flush).unwrap();
+    second.look();
+    assert_eq!(second.heard(), ["verdict o1 ok", "changed c1 bob=rejected"]);
+    for device in [&first, &second] {
+        let owed = ["received c1 over", "changed c1 bob=rejected"];
+        assert_eq!(device.journal_words(), owed);
+    }
+}
+
+#[test]
+fn a_position_that_is_no_verdicts_is_not_marked_as_answered() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    first.core().verdict_taken(1);
+    first.act(Core::flush).unwrap();
+    second.look();
+    assert_eq!(second.heard(), ["received c1"]);
+    assert_eq!(first.journal_words(), ["received c1"]);
+}
+
+#[test]
 fn more_events_than_can_be_taken_in_at_once_come_in_order_and_none_twice() {
     let (mut first, mut second) = two();
     first.server.invite("alice", "c1", &["bob"], Mode::General);
