@@ -121,8 +121,7 @@ pub(super) fn check_emptied(
     if !is_empty(files, file)? {
         return Ok(());
     }
-    let log = beside(file, LOG);
-    if files.exists(&log) && !is_empty(files, &log)? {
+    if files.exists(file) && !is_empty(files, &beside(file, LOG))? {
         let cut = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         let why = Some("it is empty and its log is not".to_owned());
         return Err(failure(path, &rusqlite::Error::SqliteFailure(cut, why)));
@@ -130,7 +129,7 @@ pub(super) fn check_emptied(
     if was_opened {
         tracing::warn!(
             file = %path.display(),
-            "the database is empty and was opened before; whatever it held is gone"
+            "the database was opened before, and is empty or not there; whatever it held is gone"
         );
     }
     Ok(())
