@@ -25,7 +25,7 @@ pub const LOOK_EVERY_MS: i64 = 500;
 /// engines would take the connection from each other without end.
 const FENCED_WAIT_MS: i64 = 30_000;
 /// A lock that cannot be had for another reason than that it is held is tried for again then.
-const LOCK_RETRY_MS: i64 = 10_000;
+pub(super) const LOCK_RETRY_MS: i64 = 10_000;
 /// Most events of others that are taken in at a time; the rest comes with the next look.
 const OTHERS_EVENTS_MAX: usize = 1_000;
 /// How often others may write in between before a transaction is given up. Each of them has to hit
@@ -65,6 +65,8 @@ pub(super) struct Lease {
     not_before: i64,
     /// Whether the app wants a connection.
     wanted: bool,
+    /// Why there is none while this one waits, as people are told.
+    why: Option<String>,
 }
 
 /// All of a file that another engine may have changed and a core has in memory.
@@ -111,6 +113,7 @@ impl Lease {
             to_send: false,
             not_before: i64::MIN,
             wanted: false,
+            why: None,
         })
     }
 
@@ -228,10 +231,11 @@ impl Core {
             self.log_in(now);
             return;
         }
-        // Tried again with the next look, which says what was wrong.
+        // What went wrong is told, and it is tried again with the next look.
         let _ = self.try_to_sync(now);
         if !self.is_syncing() {
-            self.tell_that_it_waits(now);
+            let why = self.lease.why.clone();
+            self.tell_that_it_waits(now, why.as_deref().unwrap_or(HELD_ELSEWHERE));
         }
     }
 
@@ -241,12 +245,13 @@ impl Core {
         }
         // Until all goes well, which may be at once.
         self.lease.not_before = now.mono_ms + LOCK_RETRY_MS;
-        let locked = self.store.lock()?;
-        if locked {
-            let holder = self.settings.build.clone();
-            let server_now = self.server_now(now);
-            let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
-            let generation = self.on_file(now, raise)?;
+        let raised = self.take_place(now);
+        match &raised {
+            Ok(Some(_)) => self.forget_why_it_waits(),
+            Ok(None) => self.note_why_it_waits(HELD_ELSEWHERE),
+            Err(error) => self.note_why_it_waits(&error.to_string()),
+        }
+        if let Some(generation) = raised? {
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
             if self.lease.wanted && !self.is_logged_out() {
@@ -255,6 +260,32 @@ impl Core {
         }
         self.lease.not_before = i64::MIN;
         Ok(())
+    }
+
+    /// The generation under which this engine syncs from now on, if no other one does.
+    fn take_place(&mut self, now: Now) -> Result<Option<u64>, Error> {
+        if !self.store.lock()? {
+            return Ok(None);
+        }
+        let holder = self.settings.build.clone();
+        let server_now = self.server_now(now);
+        let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
+        self.on_file(now, raise).map(Some)
+    }
+
+    fn note_why_it_waits(&mut self, why: &str) {
+        if self.lease.wanted && !self.is_logged_out() {
+            self.session.error = Some(why.to_owned());
+            self.lease.why = Some(why.to_owned());
+        }
+    }
+
+    /// What people were told of it holds no longer.
+    pub(super) fn forget_why_it_waits(&mut self) {
+        let why = self.lease.why.take();
+        if why.is_some() && self.session.error == why {
+            self.session.error = None;
+        }
     }
 
     /// Another engine has raised the generation, whatever the lock says: nothing that the server
@@ -270,15 +301,15 @@ impl Core {
             self.stay_logged_out();
         }
         if self.lease.wanted && !self.is_logged_out() {
-            self.tell_that_it_waits(now);
+            self.tell_that_it_waits(now, HELD_ELSEWHERE);
         } else if self.session.phase != Phase::Off {
             self.go_off(now, ConnectionCause::Success, "");
         }
     }
 
-    fn tell_that_it_waits(&mut self, now: Now) {
-        self.go_off(now, ConnectionCause::LoginInterrupted, HELD_ELSEWHERE);
-        self.session.error = Some(HELD_ELSEWHERE.to_owned());
+    fn tell_that_it_waits(&mut self, now: Now, why: &str) {
+        self.go_off(now, ConnectionCause::LoginInterrupted, why);
+        self.note_why_it_waits(why);
     }
 
     /// Takes in what others wrote since this was done last.

@@ -307,6 +307,7 @@ impl Core {
     pub(super) fn logged_out(&mut self, now: Now) {
         self.session.logout_until = None;
         self.session.logged_out = true;
+        self.forget_why_it_waits();
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
         if std::mem::take(&mut self.session.login_follows) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::core::Role;
+use crate::client::core::lease::LOCK_RETRY_MS;
 use crate::error::Code;
 
 /// Two engines on one file, the first one connected, and nothing left to read.
@@ -40,9 +41,13 @@ impl Device {
     }
 
     fn lose_lock_file(&self) {
+        std::fs::remove_file(self.lock_file()).unwrap();
+    }
+
+    fn lock_file(&self) -> std::ffi::OsString {
         let mut lock = self.file.clone().into_os_string();
         lock.push(".lock");
-        std::fs::remove_file(lock).unwrap();
+        lock
     }
 }
 
@@ -72,6 +77,44 @@ fn a_second_engine_opens_waits_and_says_why_it_has_no_connection() {
     second.look();
     assert!(second.told().is_empty() && second.sent().is_empty());
     assert!(!second.links().contains(&"connect".into()));
+}
+
+#[test]
+fn that_another_process_has_the_connection_is_said_only_as_long_as_it_does() {
+    let (first, mut second) = two();
+    let error = |device: &mut Device| device.core().link_status().error;
+    assert!(error(&mut second).is_some());
+    first.dies(&mut second);
+    second.look();
+    assert_eq!(error(&mut second), None);
+    let mut third = waiting_beside(&second);
+    assert!(error(&mut third).is_some());
+    third.act(Core::logout);
+    assert_eq!(error(&mut third), None);
+}
+
+#[test]
+fn what_keeps_an_engine_from_the_lock_is_said_as_it_is() {
+    let first = Device::connected();
+    let mut second = Device::beside(&first);
+    second.lose_lock_file();
+    let lock = second.lock_file();
+    std::fs::create_dir(&lock).unwrap();
+    second.start();
+    assert_eq!(
+        second.told(),
+        ["connection Disconnected LoginInterrupted"],
+        "once"
+    );
+    let error = |device: &mut Device| device.core().link_status().error;
+    assert!(error(&mut second).unwrap().contains("not a file"));
+    second.look();
+    assert!(error(&mut second).unwrap().contains("not a file"));
+    std::fs::remove_dir(&lock).unwrap();
+    second.pass(LOCK_RETRY_MS);
+    second.look();
+    assert_eq!(second.role(), Role::Syncing);
+    assert_eq!(error(&mut second), None);
 }
 
 #[test]
