@@ -21,7 +21,7 @@ use super::clock::{Now, boot, now};
 use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
-use super::store::Store;
+use super::store::{Readers, Store};
 use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -128,7 +128,11 @@ impl Shared {
 
 impl Shell {
     /// Starts the core's thread; the stream that it gives begins before anything is told.
-    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
+    pub fn start(
+        config: Config,
+        user: UserId,
+        readers: Arc<Readers>,
+    ) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
         let room = match config.memory {
             Memory::Normal => INPUTS_MAX,
@@ -171,6 +175,7 @@ impl Shell {
             logged_out: false,
             user,
             link,
+            readers,
             shared: shared.clone(),
             waiters: BTreeMap::new(),
             renewing: VecDeque::new(),

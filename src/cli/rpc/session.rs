@@ -364,7 +364,8 @@ impl Session {
             EventKind::CommandSettled(settled) => self.waiting.contains_key(&settled.op),
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => false,
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => false,
         };
         let events: Value = events
             .iter()

@@ -4,6 +4,7 @@ use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
 use super::tokens::Renewals;
 use super::{Core, Effect};
+use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
@@ -19,8 +20,6 @@ const BACKOFF_FIRST_MS: i64 = 250;
 const BACKOFF_MAX_MS: i64 = 30_000;
 /// Most letters of a build's name that are said.
 const BUILD_CHARS_MAX: usize = 64;
-/// A server may allow so many bytes of extendedData: with more a command would not fit into a frame.
-const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 /// How long a hello waits for its answer.
 const HELLO_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
@@ -344,6 +343,7 @@ impl Core {
     pub(super) fn logged_out(&mut self, now: Now) {
         self.session.logout_until = None;
         self.session.logged_out = true;
+        self.forget_why_it_waits();
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
         if std::mem::take(&mut self.session.login_follows) {
