@@ -127,10 +127,13 @@ function heardLane(timeline) {
 }
 
 function toldLane(timeline) {
-  const told = timeline.filter((entry) => entry.source === 'app');
+  const told = new Map(); // of one moment, one mark
+  for (const entry of timeline) {
+    if (entry.source === 'app') told.set(entry.at_ms, [...(told.get(entry.at_ms) ?? []), entry.what]);
+  }
   return {
-    kind: 'told', title: 'Told to the app', note: told.length ? '' : 'nothing', spans: [],
-    marks: told.map((entry) => ({ at: entry.at_ms, kind: 'told', text: entry.what })),
+    kind: 'told', title: 'Told to the app', note: told.size ? '' : 'nothing', spans: [],
+    marks: [...told].map(([at, whats]) => ({ at, kind: 'told', text: whats.join(', ') })),
   };
 }
 
