@@ -34,7 +34,7 @@ export function calls(root) {
   const list = h('div', { class: 'list' });
   const detail = h('div', { class: 'detail' });
   const search = h('input', {
-    type: 'search', placeholder: 'Search people, ids, data', 'aria-label': 'Search calls', maxlength: 200, autocomplete: 'off', spellcheck: 'false',
+    type: 'search', placeholder: 'Search people, ids, data', 'aria-label': 'Search calls', title: 'Key /', maxlength: 200, autocomplete: 'off', spellcheck: 'false',
   });
   const state = h('select', { 'aria-label': 'State' },
     h('option', { value: '' }, 'All calls'), h('option', { value: 'started' }, 'Open'), h('option', { value: 'ended' }, 'Ended'));

@@ -59,14 +59,18 @@ function silences(list) {
 
 function connections(state) {
   const { feed, lease } = state;
-  const rows = silences(state.delays ?? []).map(({ from, to, changes }) => [to,
+  const quiet = silences(state.delays ?? []);
+  const among = `among the last ${number((state.delays ?? []).length)} changes and verdicts`;
+  const rows = quiet.map(({ from, to, changes }) => [to,
     [`${number(changes)} change${changes === 1 ? '' : 's'} came in after ${span(to - from)} out of touch, since `, time(from, { withDay: to - from > 43_200_000 })]]);
   if (lease?.holder) rows.push([lease.taken_at_ms, `${lease.holder} began to sync`]);
   if (feed.heard_at_ms) rows.push([feed.heard_at_ms, 'the server was last heard; this is noted every few minutes']);
   rows.sort((one, other) => other[0] - one[0]);
   return section('Connection history',
     table(['when', 'what'], rows.map(([at, what]) => [time(at, { withDay: true }), h('span', { class: 'wraps' }, what)]), { label: 'Connection history', empty: 'Nothing was heard from a server yet.' }),
-    rows.length > 0 && h('p', { class: 'note' }, `Out of touch: a change was known here ${span(SILENCE_MS)} or more after it was made, among the last ${number((state.delays ?? []).length)} changes and verdicts.`));
+    rows.length > 0 && h('p', { class: 'note' }, quiet.length
+      ? `Out of touch: a change was known here ${span(SILENCE_MS)} or more after it was made, ${among}.`
+      : `Nothing came in ${span(SILENCE_MS)} or more after it was made, ${among}.`));
 }
 
 /** A dot for each change and verdict, newest at the right; higher is later, by the logarithm. */
