@@ -77,6 +77,14 @@ await page.emulateMedia({ colorScheme: 'dark' });
 await shot(page, 'missed-dark');
 seen('why a call did not ring');
 
+await page.goto(`${origin}/#/calls/call-now`);
+await page.getByRole('heading', { name: 'bob → alice' }).waitFor();
+await page.locator('.span.ring').waitFor();
+assert.deepEqual(await spans('Rings here'), ['Rings here: rang, still rings']);
+assert.deepEqual(await spans('alice'), ['alice: inviting', 'alice: received']);
+assert.equal(await page.locator('.span.command-pending').count(), 1);
+seen('what rings, and the answer that is pending');
+
 await page.goto(`${origin}/#/calls/call-unsent`);
 await page.getByRole('heading', { name: 'A call that the server does not have' }).waitFor();
 
