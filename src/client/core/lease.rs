@@ -9,7 +9,7 @@
 
 use super::session::Phase;
 use super::time::ClockNotes;
-use super::{Core, Due, Effect};
+use super::{Core, Due, Effect, FILE_RETRY_MS};
 use crate::call::{CallEvent, DeviceId, Millis};
 use crate::client::clock::{Now, ServerClock};
 use crate::client::event::{ConnectionCause, Event, EventKind};
@@ -185,6 +185,8 @@ impl Core {
             let holder = self.settings.build.clone();
             let server_now = self.server_now(now);
             let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
+            // The lock is held now, so that nothing but the disk is in the way.
+            self.lease.not_before = now.mono_ms + FILE_RETRY_MS;
             let generation = self.on_file(now, raise)?;
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
