@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use super::session::Phase;
 use super::time::ClockNotes;
-use super::{Core, Due, Effect};
+use super::{Core, Due, Effect, FILE_RETRY_MS};
 use crate::call::{CallEvent, CallId, DeviceId, Millis, UserId};
 use crate::client::clock::{Now, ServerClock};
 use crate::client::event::{ConnectionCause, Event, EventKind};
@@ -277,6 +277,8 @@ impl Core {
         let holder = self.settings.build.clone();
         let server_now = self.server_now(now);
         let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
+        // The lock is held now, so that nothing but the disk is in the way.
+        self.lease.not_before = now.mono_ms + FILE_RETRY_MS;
         self.on_file(now, raise).map(Some)
     }
 

@@ -19,8 +19,11 @@ impl Work<'_> {
     /// repetition matters. `live`: as it happens, not on catching up.
     pub(super) fn take_record(&mut self, call: &Call, live: bool) -> Result<(), Error> {
         let stored = self.tx.call(&call.id)?;
+        // What was forgotten here has the number of another life of the server.
         let known = stored.as_ref().is_some_and(|stored| {
-            stored.epoch == self.epoch && stored.call.revision >= call.revision
+            stored.epoch == self.epoch
+                && stored.call.revision >= call.revision
+                && !is_forgotten(&stored.call)
         });
         match &stored {
             Some(stored) if known => self.ring_after_all(&stored.call)?,
@@ -316,6 +319,12 @@ fn is_known_as(known: Option<&Member>, member: &Member) -> bool {
         (known.state, known.invitation, known.participation)
             == (member.state, member.invitation, member.participation)
     })
+}
+
+/// Whether the server was found not to know that call.
+fn is_forgotten(call: &Call) -> bool {
+    let ending = call.ending.as_ref();
+    ending.is_some_and(|ending| ending.kind == EndKind::Forgotten)
 }
 
 /// Whether that invitation was answered with that device, or the user is in the call on it.

@@ -383,6 +383,24 @@ fn an_invitation_of_a_restored_server_rings_under_a_number_that_rang_before() {
 }
 
 #[test]
+fn a_call_that_a_restored_server_told_nothing_of_rings_when_it_asks_again() {
+    let mut device = Device::rung("c1");
+    device.server.receive("c1", "bob", 1);
+    device.live("c1");
+    device.lose_link();
+    device.server.restore();
+    device.server.lose("c1");
+    device.reconnect();
+    device.caught_up();
+    assert_eq!(end_kind(&device, "c1").as_deref(), Some("forgotten"));
+    device.forget_what_was_said();
+    device.pass(2_000);
+    device.server.invite("alice", "c1", &["bob"], Mode::General);
+    device.live("c1");
+    assert_eq!(device.heard(), ["received c1"]);
+}
+
+#[test]
 fn a_server_that_only_started_again_makes_nothing_forgotten() {
     let mut device = Device::connected();
     device

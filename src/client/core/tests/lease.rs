@@ -369,6 +369,23 @@ fn one_that_was_fenced_says_nothing_more_to_the_server() {
 }
 
 #[test]
+fn one_that_has_the_lock_and_could_not_write_tries_again_soon() {
+    let (first, mut second) = two();
+    let broken = "CREATE TRIGGER broken BEFORE UPDATE ON lease BEGIN
+                      SELECT RAISE(ABORT, 'the disk is broken');
+                  END";
+    first.sql().execute_batch(broken).unwrap();
+    first.dies(&mut second);
+    assert!(second.act(Core::look).is_err());
+    second.sql().execute_batch("DROP TRIGGER broken").unwrap();
+    second.look();
+    assert_eq!(second.role(), Role::Waiting, "not at once");
+    second.pass(1_000);
+    second.look();
+    assert_eq!(second.role(), Role::Syncing);
+}
+
+#[test]
 fn a_lock_file_that_was_deleted_makes_one_of_two_step_down() {
     let (mut first, mut second) = two();
     first.lose_lock_file();
