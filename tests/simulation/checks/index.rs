@@ -280,4 +280,11 @@ impl Known {
     pub fn call(&self, id: &CallId) -> Option<&Call> {
         self.calls.get(id).map(|(_, call)| call)
     }
+
+    /// Whether the server that is connected has told of it: one that was restored may know nothing.
+    pub fn is_current(&self, id: &CallId) -> bool {
+        self.calls
+            .get(id)
+            .is_some_and(|(epoch, _)| *epoch == self.epoch)
+    }
 }
