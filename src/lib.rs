@@ -54,6 +54,7 @@ pub use client::{
     core::{PushTaken, Role, TokenWanted},
     engine::Engine,
     event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
+    housekeeping::{Backup, Compacted, Retention, Storage},
     live::Live,
     options::{CallingInviteOptions, CommandOptions, InviteOptions},
     result::{

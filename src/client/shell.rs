@@ -21,7 +21,7 @@ use super::clock::{Now, boot, now};
 use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
-use super::store::Store;
+use super::store::{Copying, Store};
 use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -81,6 +81,8 @@ pub(super) struct Shared {
     /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
     abandoned: AtomicBool,
     database: PathBuf,
+    /// The copy that is being made of the file.
+    copying: Copying,
     /// Positions of verdicts that were handed over.
     taken: Mutex<Vec<u64>>,
 }
@@ -96,6 +98,10 @@ impl Shared {
 
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    pub fn copying(&self) -> &Copying {
+        &self.copying
     }
 
     pub fn fresh_op(&self) -> Op {
@@ -148,6 +154,7 @@ impl Shell {
             open: AtomicBool::new(true),
             abandoned: AtomicBool::new(false),
             database: config.database.clone(),
+            copying: Copying::default(),
             taken: Mutex::default(),
         });
         let running = Running {
@@ -318,7 +325,9 @@ fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     });
-    Core::new(now(), store, settings, entropy)
+    let mut core = Core::new(now(), store, settings, entropy)?;
+    core.set_retention(config.retention);
+    Ok(core)
 }
 
 /// Without the system's randomness an identifier is made of the time; it only has to be new.

@@ -188,6 +188,7 @@ impl Core {
             let generation = self.on_file(now, raise)?;
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
+            self.begin_housekeeping(now);
             if self.lease.wanted && !self.is_logged_out() {
                 self.log_in(now);
             }
@@ -241,6 +242,7 @@ impl Core {
         self.lease.behind = found.more;
         self.lease.to_send = true;
         self.changed = true;
+        self.house_was_used(now);
         self.due = found.due;
         let generation = self.lease.generation;
         if generation.is_some_and(|generation| generation != found.generation) {

@@ -15,6 +15,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod housekeeping;
 mod lease;
 mod meaning;
 mod preview;
@@ -31,6 +32,7 @@ use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
 pub use lease::{LOOK_EVERY_MS, Role};
+use housekeeping::Housekeeping;
 use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
@@ -41,7 +43,7 @@ use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
-use super::store::{Salvage, Store, Tx};
+use super::store::{Restored, Salvage, Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
@@ -128,6 +130,7 @@ pub struct Core {
     session: Session,
     lease: Lease,
     tokens: Tokens,
+    housekeeping: Housekeeping,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -167,6 +170,7 @@ impl Core {
         mut entropy: Entropy,
     ) -> Result<Self, Error> {
         let salvage = store.take_salvage();
+        let restored = store.take_restored();
         let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
         let ((clock, clock_notes), feed) = store.transact(begin)?;
         let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
@@ -179,6 +183,7 @@ impl Core {
             entropy,
             session: Session::new(feed.cursor.epoch),
             lease,
+            housekeeping: Housekeeping::new(),
             due,
             effects: VecDeque::new(),
             held: None,
@@ -190,6 +195,9 @@ impl Core {
         if let Some(salvage) = salvage {
             core.tell_salvage(salvage);
         }
+        if let Some(restored) = restored {
+            core.tell_restored(restored);
+        }
         Ok(core)
     }
 
@@ -200,6 +208,15 @@ impl Core {
             salvage.aside.display()
         ));
         let told = salvage.ended.into_iter();
+        self.effects
+            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+    }
+
+    /// The file is a copy that is opened for the first time: what that ended is told.
+    fn tell_restored(&mut self, restored: Restored) {
+        let message = "the database is a copy; this device is another one since";
+        self.session.error = Some(message.to_owned());
+        let told = restored.ended.into_iter();
         self.effects
             .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
     }
@@ -252,6 +269,7 @@ impl Core {
         let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .chain(self.next_token_timeout())
+            .chain(self.next_chore())
             .min()
     }
 
@@ -260,7 +278,8 @@ impl Core {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
         self.token_timeout(now);
-        self.session_timeout(now).and(file)
+        let session = self.session_timeout(now);
+        session.and(file).and(self.housekeeping_timeout(now))
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -422,6 +441,9 @@ impl Core {
         }
         if noted {
             self.clock_notes.done(step);
+        }
+        if written {
+            self.house_was_used(now);
         }
         self.due = due;
         self.tell_own(told);

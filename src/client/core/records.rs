@@ -22,6 +22,9 @@ impl Work<'_> {
         let known = stored.as_ref().is_some_and(|stored| {
             stored.epoch == self.epoch && stored.call.revision >= call.revision
         });
+        if stored.is_none() && self.tx.is_left_behind(call)? {
+            return Ok(());
+        }
         match &stored {
             Some(stored) if known => self.ring_after_all(&stored.call)?,
             stored => self.replace_record(stored.as_ref(), call, live)?,
