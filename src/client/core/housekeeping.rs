@@ -6,12 +6,10 @@
 //! is done while something rings or dials, or while the device catches up, and only the engine that
 //! syncs does it.
 
-use super::session::Phase;
 use super::Core;
+use super::session::Phase;
 use crate::client::clock::Now;
-use crate::client::housekeeping::{
-    EVENTS_UNACKNOWLEDGED_LEAST, Retention, Storage,
-};
+use crate::client::housekeeping::{EVENTS_UNACKNOWLEDGED_LEAST, Retention, Storage};
 use crate::client::store::{CallsCut, Space};
 use crate::error::Error;
 
@@ -39,9 +37,15 @@ const LOG_PAGES_LARGE: u64 = 16_384;
 enum Chore {
     /// The first look: what there is to do.
     Look,
-    Calls { cut: CallsCut, after: i64 },
+    Calls {
+        cut: CallsCut,
+        after: i64,
+    },
     Events,
-    Commands { before: i64, known: u64 },
+    Commands {
+        before: i64,
+        known: u64,
+    },
     Room,
     Log,
 }
@@ -209,10 +213,7 @@ impl Core {
         } = self.housekeeping.retention;
         let all = events_unacknowledged.max(EVENTS_UNACKNOWLEDGED_LEAST);
         let look = |tx: &crate::client::store::Tx<'_>| {
-            Ok((
-                tx.journal_cut(events, all)?,
-                tx.may_have_stray_commands()?,
-            ))
+            Ok((tx.journal_cut(events, all)?, tx.may_have_stray_commands()?))
         };
         let (cut, may_be_stray) = self.store.look(look)?;
         if cut > 0 {

@@ -31,8 +31,8 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
-pub use lease::{LOOK_EVERY_MS, Role};
 use housekeeping::Housekeeping;
+pub use lease::{LOOK_EVERY_MS, Role};
 use lease::{Lease, must_sync};
 pub use push::PushTaken;
 pub use session::LinkStatus;
@@ -182,8 +182,8 @@ impl Core {
             clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
-            lease,
             housekeeping: Housekeeping::new(),
+            lease,
             due,
             effects: VecDeque::new(),
             held: None,

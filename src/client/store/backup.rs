@@ -138,9 +138,9 @@ pub fn back_up(
     let from = files.resolve(database)?;
     let place = free_place(files, to)?;
     let (own, name) = (from.file_name(), place.file_name());
-    let begins = own.zip(name).is_some_and(|(own, name)| {
-        name.as_encoded_bytes().starts_with(own.as_encoded_bytes())
-    });
+    let begins = own
+        .zip(name)
+        .is_some_and(|(own, name)| name.as_encoded_bytes().starts_with(own.as_encoded_bytes()));
     if begins && from.parent() == place.parent() {
         let message = "a name that begins with the database's own belongs to it; name another";
         return Err(Error::parameter("path", message));
@@ -263,12 +263,12 @@ fn make_as(
         let message = format!("{} is no text; name another file", part.display());
         Error::parameter("path", message)
     })?;
-    source.execute("VACUUM INTO ?", [name]).map_err(|error| {
-        match error.sqlite_error_code() {
+    source
+        .execute("VACUUM INTO ?", [name])
+        .map_err(|error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => stopped(),
             Some(_) | None => failure(path, &error),
-        }
-    })?;
+        })?;
     mark(files, part).map_err(|error| failure(part, &error))
 }
 
