@@ -13,6 +13,7 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags, OptionalExtension, params
 
 use super::error::{failure, open_failure};
 use super::files::{Files, Lock, beside};
+use super::meta::COPY_OF;
 use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
 use crate::call::DeviceId;
 use crate::client::event::{CommandSettled, EventKind};
@@ -23,8 +24,6 @@ use crate::error::{Code, Error};
 const IN_THE_MAKING: &str = ".part";
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
-/// Says in `meta` that a file is a copy, and of which device's.
-const COPY_OF: &str = "copy_of";
 /// How much further the journal of a copy goes on: beyond what the original has told since.
 const POSITIONS_APART: i64 = 1 << 40;
 /// How often a copy that is to stop is told so: once may be between two of its statements.

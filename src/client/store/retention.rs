@@ -5,12 +5,11 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Tx;
 use super::calls::SORT_KEY_BITS;
+use super::meta::KEPT_FROM;
 use super::rows::text;
 use crate::call::{Call, CallId, Millis};
 use crate::error::Error;
 
-/// The creation time of the newest call that was removed.
-const KEPT_FROM: &str = "kept_from_ms";
 /// Most missed calls without the user having seen them that are kept beyond the rest.
 const UNSEEN_KEPT_MAX: u64 = 10_000;
 /// Most commands about calls that are not in the file, refused invites above all, that are kept.
