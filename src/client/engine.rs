@@ -467,7 +467,7 @@ impl Engine {
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
     /// told; with one again, the engine reconnects at once. An engine that waits for another's
-    /// connection keeps it for its own.
+    /// connection keeps it for its own, and one that is paused knows it after [`Self::resume`].
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].

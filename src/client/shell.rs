@@ -166,6 +166,7 @@ impl Shell {
             core: Some(core),
             next_look: i64::MIN,
             told: None,
+            link_kept: None,
             config,
             logged_out: false,
             user,

@@ -219,9 +219,12 @@ impl Work<'_> {
                 ),
             ));
         }
+        let is_over = matches!(&result, Err(error) if error.code == Code::CallOver);
         self.settle_row(&row, result)?;
-        if let Some(call) = &call {
-            self.take_record(call, live)?;
+        match &call {
+            Some(call) => self.take_record(call, live)?,
+            None if is_over => self.forget_partial(row.call_id())?,
+            None => {}
         }
         Ok(true)
     }

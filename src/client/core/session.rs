@@ -25,6 +25,8 @@ const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 const HELLO_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
 const LOGOUT_TIMEOUT_MS: i64 = 5_000;
+/// What people are told while the app says that there is no network.
+const NO_NETWORK: &str = "the network is off";
 /// After so many unanswered attempts in a row, UDP is likely to be blocked.
 const HANDSHAKE_TIMEOUTS_TELLING: u32 = 3;
 
@@ -56,6 +58,15 @@ pub struct LinkStatus {
     pub error: Option<String>,
     /// Round trip in milliseconds, if measured.
     pub rtt_ms: Option<i64>,
+}
+
+/// What a core goes on with that has the link of an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkKept {
+    /// The link may still have something to say of attempts up to this one.
+    attempts: u64,
+    /// Whether the app has said last that there is a network.
+    network: bool,
 }
 
 /// The state of the conversation.
@@ -218,6 +229,20 @@ impl Core {
         }
     }
 
+    /// What the next core with the same link is to go on with.
+    pub fn link_kept(&self) -> LinkKept {
+        LinkKept {
+            attempts: self.session.attempt,
+            network: self.session.network,
+        }
+    }
+
+    /// Goes on with the link of an earlier core. To be called before [`Self::start`].
+    pub fn keep_link(&mut self, kept: LinkKept) {
+        self.session.attempt = kept.attempts;
+        self.session.network = kept.network;
+    }
+
     /// Begins to connect, and to keep connected; as soon as no other engine on the file does.
     pub fn start(&mut self, now: Now) {
         self.session.login_follows = self.is_logging_out();
@@ -231,8 +256,14 @@ impl Core {
         self.session.was_connected = false;
         let (state, cause) = (ConnectionState::Connecting, ConnectionCause::ActiveLogin);
         self.change(now, state, cause, "");
-        if !self.token_comes_first(now) {
+        if self.token_comes_first(now) {
+            return;
+        }
+        if self.session.network {
             self.connect(now);
+        } else {
+            self.session.phase = Phase::Waiting { until: now.mono_ms };
+            self.session.error = Some(NO_NETWORK.to_owned());
         }
     }
 
@@ -255,12 +286,7 @@ impl Core {
             self.leave_online();
             self.session.phase = Phase::Waiting { until: now.mono_ms };
             let cause = ConnectionCause::LoginInterrupted;
-            self.change(
-                now,
-                ConnectionState::Reconnecting,
-                cause,
-                "the network is off",
-            );
+            self.change(now, ConnectionState::Reconnecting, cause, NO_NETWORK);
         }
     }
 

@@ -13,7 +13,9 @@ use super::{Done, INPUTS_MAX, Input, Shared, Waiter, closed, open_core};
 use crate::call::{Op, UserId};
 use crate::client::clock::now;
 use crate::client::config::Config;
-use crate::client::core::{Core, Effect, LOOK_EVERY_MS, Submission, Submitted, TokenWanted};
+use crate::client::core::{
+    Core, Effect, LOOK_EVERY_MS, LinkKept, Submission, Submitted, TokenWanted,
+};
 use crate::client::event::{Event, EventKind};
 use crate::client::link::QuicLink;
 use crate::client::token::TokenRequest;
@@ -42,6 +44,8 @@ pub(super) struct Running {
     pub(super) next_look: i64,
     /// Up to where the journal was told when the engine was paused.
     pub(super) told: Option<u64>,
+    /// What the core that was paused knew of the link.
+    pub(super) link_kept: Option<LinkKept>,
     pub(super) config: Config,
     /// Whether the user was logged out when the engine was paused.
     pub(super) logged_out: bool,
@@ -283,6 +287,7 @@ impl Running {
             self.config.token = core.token().map(str::to_owned);
             self.logged_out = core.is_logged_out();
             self.told = Some(core.told_position());
+            self.link_kept = Some(core.link_kept());
         }
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
@@ -321,6 +326,9 @@ impl Running {
         let mut core = open_core(&self.config, &self.user)?;
         if let Some(told) = self.told {
             core.tell_on_from(told);
+        }
+        if let Some(kept) = self.link_kept {
+            core.keep_link(kept);
         }
         if self.logged_out {
             core.stay_logged_out();

@@ -108,6 +108,14 @@ impl OutboxRow {
         }
     }
 
+    /// The call it is about.
+    pub fn call_id(&self) -> &CallId {
+        match self {
+            Self::Known(command) => &command.call_id,
+            Self::Foreign(command) => &command.call_id,
+        }
+    }
+
     /// Its number on the wire; `None` when it was never sent.
     pub fn number(&self) -> Option<u64> {
         match self {

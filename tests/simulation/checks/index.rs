@@ -193,6 +193,11 @@ pub fn ends_open_lane(frame: &ToDevice) -> bool {
     }
 }
 
+/// Whether it is all that is open at once, ahead of the welcome.
+pub fn is_preview(frame: &ToDevice) -> bool {
+    matches!(frame, ToDevice::Preview(_))
+}
+
 /// The call that an event is about, if it is about one.
 pub fn call_of(event: &EventKind) -> Option<&CallId> {
     match event {
@@ -240,8 +245,10 @@ impl Known {
             self.doubted = true;
             return Vec::new();
         }
-        if let ToDevice::Welcome(welcome) = frame.as_ref() {
-            self.epoch = welcome.epoch;
+        match frame.as_ref() {
+            ToDevice::Welcome(welcome) => self.epoch = welcome.epoch,
+            ToDevice::Preview(preview) => self.epoch = preview.epoch,
+            _ => {}
         }
         if ends_open_lane(frame) {
             self.doubted = false;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
 use offhook::client::event::EventKind;
 
-use super::index::{Index, Known, ends_open_lane};
+use super::index::{Index, Known, ends_open_lane, is_preview};
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
 use crate::reference::model::is_pending;
@@ -270,7 +270,7 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
     for (at, time, what) in index.of(handset) {
         answers.take(what);
         if let OfHandset::Got { frame, .. } = what
-            && let ToDevice::Welcome(_) = frame.as_ref()
+            && let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref()
         {
             catching_up = true;
         }
@@ -285,7 +285,7 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
                 survived: true,
                 error: None,
                 ..
-            } => ends_open_lane(frame),
+            } => ends_open_lane(frame) || is_preview(frame),
             _ => false,
         };
         let calls: Vec<Call> = match (catching_up, ends) {

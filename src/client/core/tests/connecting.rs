@@ -514,3 +514,48 @@ fn logged_out_or_kicked_out_nobody_is_there_to_give_commands() {
         assert!(again.is_ok(), "{again:?}");
     }
 }
+
+#[test]
+fn the_end_of_an_earlier_cores_attempt_is_not_that_of_one_of_its_own() {
+    let mut device = Device::connected();
+    let ended = device.attempt;
+    let kept = device.core().link_kept();
+    device.reopen();
+    device.core().keep_link(kept);
+    device.start();
+    let begun = device.attempt;
+    assert_eq!(device.links(), ["connect"]);
+    device.attempt = ended;
+    device.lose_link();
+    device.attempt = begun;
+    assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
+    device.up();
+}
+
+#[test]
+fn without_a_network_a_login_waits_for_one() {
+    let mut device = Device::new();
+    device.act(|core, now| core.set_network(now, false));
+    device.start();
+    assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
+    device.pass(600_000);
+    assert_eq!(device.links(), ["network false"]);
+    device.act(|core, now| core.set_network(now, true));
+    assert_eq!(device.links(), ["network true", "connect"]);
+    device.up();
+    device.welcome();
+    assert_eq!(device.told(), ["connection Connected Success"]);
+}
+
+#[test]
+fn a_core_that_follows_another_knows_that_there_is_no_network() {
+    let mut device = Device::connected();
+    device.act(|core, now| core.set_network(now, false));
+    let kept = device.core().link_kept();
+    device.reopen();
+    device.core().keep_link(kept);
+    device.start();
+    assert!(device.links().is_empty());
+    device.act(|core, now| core.set_network(now, true));
+    assert_eq!(device.links(), ["network true", "connect"]);
+}
