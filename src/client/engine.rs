@@ -18,7 +18,8 @@ use super::result::{
 use super::shell::{Shared, Shell};
 use super::status::Status;
 use super::store::{
-    OsFiles, Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, back_up, restore,
+    OsFiles, Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, StatusCounts,
+    back_up, restore,
 };
 use super::subscription::{Changes, Events};
 use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
@@ -60,8 +61,7 @@ const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 /// half a second when that one pauses, closes or dies. A process that is suspended without a pause
 /// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
 /// by an engine that waits: it has no connection to start by. Of a command that a handle in one
-/// process waits for, the other processes may or may not hear
-/// [`crate::EventKind::CommandSettled`].
+/// process waits for, the other processes hear [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -76,6 +76,7 @@ impl Engine {
     /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
     /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
     /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
+    /// [`crate::EventKind::DatabaseSetAside`] says so.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
@@ -96,7 +97,7 @@ impl Engine {
         check_token(config.token.as_deref())?;
         let readers = Readers::new(&config.database, &user).with_memory(config.memory);
         let readers = Arc::new(readers);
-        let (shell, shared, events) = Shell::start(config, user)?;
+        let (shell, shared, events) = Shell::start(config, user, Arc::clone(&readers))?;
         let engine = Self {
             shell,
             readers,
@@ -296,6 +297,12 @@ impl Engine {
         self.shared.fresh_op()
     }
 
+    /// After which position of the journal the stream begins that [`Self::open_with_events`] gives.
+    #[doc(hidden)]
+    pub fn events_begin_after(&self) -> u64 {
+        self.shared.begins_after()
+    }
+
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {
@@ -353,7 +360,7 @@ impl Engine {
     }
 
     /// The app has taken in all events up to a position; it is kept over restarts and never goes
-    /// back.
+    /// back. A position that no event has had yet is read as the last one.
     ///
     /// # Errors
     /// What keeps it from the disk.
@@ -409,7 +416,7 @@ impl Engine {
         self.readers.ringing(now)
     }
 
-    /// How the engine is.
+    /// How the engine is. Of a database that is damaged, nothing is counted, and the error says why.
     ///
     /// # Errors
     /// What keeps the file from being read.
@@ -427,14 +434,20 @@ impl Engine {
                 ))
             })
             .await?;
-        let counts = self.readers.counts()?;
         let LinkStatus {
             state,
             cause,
             since,
-            error,
+            mut error,
             rtt_ms,
         } = link;
+        let counts = match self.readers.counts() {
+            Err(damage) if damage.code == Code::Corrupt => {
+                error = Some(damage.to_string());
+                StatusCounts::default()
+            }
+            counts => counts?,
+        };
         Ok(Status {
             user_id,
             device_id,
@@ -596,7 +609,8 @@ impl Engine {
 
     /// The app is awake again: the file is opened and a connection is made, if no other engine has
     /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
-    /// logout or after having been kicked out, and opens a file anew that lost its name.
+    /// logout or after having been kicked out, and opens a file anew that lost its name or in which
+    /// damage was found.
     ///
     /// # Errors
     /// As for [`Self::open`].

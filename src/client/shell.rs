@@ -21,7 +21,7 @@ use super::clock::{Now, boot, now};
 use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
-use super::store::{Copying, Store};
+use super::store::{Copying, Readers, Store};
 use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -83,6 +83,8 @@ pub(super) struct Shared {
     database: PathBuf,
     /// The copy that is being made of the file.
     copying: Copying,
+    /// After which position of the journal the first stream of events begins.
+    begins_after: u64,
     /// Positions of verdicts that were handed over.
     taken: Mutex<Vec<u64>>,
 }
@@ -102,6 +104,10 @@ impl Shared {
 
     pub fn copying(&self) -> &Copying {
         &self.copying
+    }
+
+    pub fn begins_after(&self) -> u64 {
+        self.begins_after
     }
 
     pub fn fresh_op(&self) -> Op {
@@ -128,7 +134,11 @@ impl Shared {
 
 impl Shell {
     /// Starts the core's thread; the stream that it gives begins before anything is told.
-    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
+    pub fn start(
+        config: Config,
+        user: UserId,
+        readers: Arc<Readers>,
+    ) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
         let room = match config.memory {
             Memory::Normal => INPUTS_MAX,
@@ -155,6 +165,7 @@ impl Shell {
             abandoned: AtomicBool::new(false),
             database: config.database.clone(),
             copying: Copying::default(),
+            begins_after: core.events_begin_after(),
             taken: Mutex::default(),
         });
         let running = Running {
@@ -171,6 +182,7 @@ impl Shell {
             logged_out: false,
             user,
             link,
+            readers,
             shared: shared.clone(),
             waiters: BTreeMap::new(),
             renewing: VecDeque::new(),

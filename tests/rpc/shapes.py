@@ -194,6 +194,7 @@ JOURNALED = {
         "result": Maybe(ANY),
         "error": Maybe(ERROR),
     },
+    "databaseSetAside": {"path": S, "pending": I, "ended": I, "lost": I},
 }
 FLEETING = {
     "connectionStateChanged": {"state": I, "event": I, "extendedData": S},

@@ -327,7 +327,9 @@ impl World {
                 Some(call.clone())
             }
             EventKind::CommandSettled(settled) => Some(settled.call_id.clone()),
-            EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => None,
         };
         let app = app.number;
         if let Some(call) = call {

@@ -392,6 +392,7 @@ fn of_event(event: &EventKind) -> String {
             format!("{:?} {:?} {}", change.state, change.cause, change.detail)
         }
         EventKind::TokenWillExpire { seconds } => format!("token expires in {seconds} s"),
+        EventKind::DatabaseSetAside(aside) => format!("set aside: {aside:?}"),
     }
 }
 

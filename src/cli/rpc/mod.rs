@@ -41,6 +41,10 @@ use crate::client::roots::Roots;
 /// Of the database: storage gives {bytes, freeBytes, walBytes}; compact gives back what it has room for
 /// and does not use, {bytesBefore, bytesAfter}; backup {"path"} copies it while it is in use, {path,
 /// bytes}, to a file that is not there yet. --restore puts such a copy in place.
+///
+/// A logout is this process's own. Where another one has the connection of the same file (status
+/// says so), it is answered at once, the server hears nothing, and that process stays logged in:
+/// log out there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     offhook serve --listen 127.0.0.1:7443 --data data\n  \
@@ -62,7 +66,8 @@ pub struct Args {
     /// Who this is: 1-32 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~
     #[arg(long, value_parser = user_id)]
     pub user: String,
-    /// The database of this user on this device; made if it is not there. One process at a time.
+    /// The database of this user on this device; made if it is not there. Several processes
+    /// may have it open: one is connected, the others wait and take over.
     #[arg(long, value_name = "FILE")]
     pub db: PathBuf,
     /// Proof of who this is (see `offhook token`); not needed where the server trusts names.

@@ -58,7 +58,7 @@ pub struct Session {
     waiting: BTreeMap<Op, Id>,
     /// Requests that wait for something else, with whom to answer.
     slow: JoinSet<(Option<Id>, Result<Value, Error>)>,
-    /// Where in the journal the stream is.
+    /// Where in the journal the stream is; what was there before this run is for eventsSince.
     position: u64,
     /// What was said last of the connection.
     connection: Option<ConnectionChange>,
@@ -68,12 +68,12 @@ impl Session {
     /// A conversation about an engine whose events begin with that stream.
     pub fn new(engine: Engine, events: Events, output: mpsc::Sender<Out>) -> Self {
         Self {
+            position: engine.events_begin_after(),
             engine,
             events,
             output,
             waiting: BTreeMap::new(),
             slow: JoinSet::new(),
-            position: 0,
             connection: None,
         }
     }
@@ -396,7 +396,8 @@ impl Session {
             EventKind::CommandSettled(settled) => self.waiting.contains_key(&settled.op),
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => false,
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => false,
         };
         let events: Value = events
             .iter()
@@ -499,4 +500,43 @@ fn status(status: &Status) -> Value {
         "schema": status.schema,
         "version": status.version,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::config::Config;
+    use crate::client::options::{CommandOptions, InviteOptions};
+    use crate::client::roots::Roots;
+
+    #[tokio::test]
+    async fn falling_behind_before_the_first_event_tells_nothing_of_earlier_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let file = folder.path().join("alice.db");
+            let mut config = Config::new("127.0.0.1:1", "alice", file);
+            config.roots = Roots::Pinned([7; 32]);
+            Engine::open_with_events(config).unwrap()
+        };
+        let (engine, _) = open();
+        let invited = engine.call_invite(&["bob"], InviteOptions::default());
+        let call = invited.await.unwrap().call_id().clone();
+        let taken_back = engine.call_cancel(&[], &call, CommandOptions::default());
+        drop(taken_back.await.unwrap());
+        engine.close().await.unwrap();
+
+        let (engine, events) = open();
+        let (journal, _) = engine.events_since(0, 10).await.unwrap();
+        assert!(!journal.is_empty());
+        let (output, mut said) = mpsc::channel(64);
+        let mut session = Session::new(engine, events, output);
+        session.catch_up().await.unwrap();
+        drop(session);
+        while let Some(out) = said.recv().await {
+            let Out::Line(line) = out else {
+                panic!("{out:?}");
+            };
+            assert!(line.contains("connectionStateChanged"), "{line}");
+        }
+    }
 }

@@ -137,7 +137,7 @@ pub struct Core {
     held: Option<Vec<Effect>>,
     /// What is due in the file could not be written; it is tried again then.
     file_held_until: Option<i64>,
-    /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
+    /// Positions of verdicts that a waiting caller has; their journal rows are marked with the next write.
     taken: Vec<u64>,
     /// Whether something was written that an app can read.
     changed: bool,
@@ -196,35 +196,31 @@ impl Core {
             core.tell_salvage(salvage);
         }
         if let Some(restored) = restored {
-            core.tell_restored(restored);
+            core.tell_restored(&restored);
         }
         Ok(core)
     }
 
-    /// The file was damaged, and this one was begun in its place: what that ended is told.
+    /// The file was damaged, and this one was begun in its place: what its journal begins with is told.
     fn tell_salvage(&mut self, salvage: Salvage) {
         self.session.error = Some(format!(
             "the database was damaged and set aside as {}; this device is another one since",
-            salvage.aside.display()
+            salvage.set_aside.path.display()
         ));
-        let told = salvage.ended.into_iter();
-        self.effects
-            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+        self.tell_from(salvage.begins_behind);
     }
 
     /// The file is a copy that is opened for the first time: what that ended is told.
-    fn tell_restored(&mut self, restored: Restored) {
+    fn tell_restored(&mut self, restored: &Restored) {
         let message = "the database is a copy; this device is another one since";
         self.session.error = Some(message.to_owned());
-        let told = restored.ended.into_iter();
-        self.effects
-            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+        self.tell_from(restored.begins_behind);
     }
 
-    /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
-    /// can do anything.
+    /// Whether the file lost its name while it was open, or damage was found in it: only a new core,
+    /// on a file opened anew, can do anything.
     pub fn must_be_reopened(&self) -> bool {
-        self.store.has_moved()
+        self.store.has_moved() || self.store.is_suspected()
     }
 
     /// The user.
@@ -307,9 +303,13 @@ impl Core {
         self.taken.push(position);
     }
 
-    /// How far a reader of the journal has come.
+    /// How far a reader of the journal has come: no further than the journal itself, or what comes
+    /// next would count as read.
     pub fn acknowledge(&mut self, now: Now, reader: &str, position: u64) -> Result<(), Error> {
-        self.write_quietly(now, |work| work.tx.acknowledge(reader, position))
+        self.write_quietly(now, |work| {
+            let position = position.min(work.tx.last_position()?);
+            work.tx.acknowledge(reader, position)
+        })
     }
 
     /// Marks missed calls as seen: those named, or all. Gives how many are unseen now.
@@ -511,7 +511,7 @@ fn write_along(
     now: Millis,
 ) -> Result<(), Error> {
     for position in taken {
-        tx.remove_settled(*position)?;
+        tx.mark_answered(*position)?;
     }
     match cursor_due {
         Some(cursor) => tx.advance(cursor, now),
@@ -537,7 +537,8 @@ impl Work<'_> {
             EventKind::CommandSettled(settled) => Effect::Settled { position, settled },
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => Effect::Event {
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => Effect::Event {
                 position: Some(position),
                 event,
             },

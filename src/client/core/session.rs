@@ -4,6 +4,7 @@ use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
 use super::tokens::Renewals;
 use super::{Core, Effect};
+use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
@@ -19,8 +20,6 @@ const BACKOFF_FIRST_MS: i64 = 250;
 const BACKOFF_MAX_MS: i64 = 30_000;
 /// Most letters of a build's name that are said.
 const BUILD_CHARS_MAX: usize = 64;
-/// A server may allow so many bytes of extendedData: with more a command would not fit into a frame.
-const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 /// How long a hello waits for its answer.
 const HELLO_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
@@ -88,6 +87,8 @@ pub(super) struct Session {
     cause: ConnectionCause,
     since: i64,
     pub(super) error: Option<String>,
+    /// Why commands wait, as it was noted last with those that did.
+    pub(super) why_unsent: Option<String>,
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
     pub(super) unacknowledged: u32,
@@ -125,6 +126,7 @@ impl Session {
             cause: ConnectionCause::Success,
             since: 0,
             error: None,
+            why_unsent: None,
             limits: None,
             in_flight: 0,
             unacknowledged: 0,
@@ -264,6 +266,7 @@ impl Core {
         } else {
             self.session.phase = Phase::Waiting { until: now.mono_ms };
             self.session.error = Some(NO_NETWORK.to_owned());
+            self.note_why(now, NO_NETWORK);
         }
     }
 
@@ -285,6 +288,12 @@ impl Core {
             self.session.attempt += 1;
             self.leave_online();
             self.session.phase = Phase::Waiting { until: now.mono_ms };
+            self.session.error = Some(NO_NETWORK.to_owned());
+            self.note_why(now, NO_NETWORK);
+            if !self.is_syncing() {
+                // Another engine was found to sync.
+                return;
+            }
             let cause = ConnectionCause::LoginInterrupted;
             self.change(now, ConnectionState::Reconnecting, cause, NO_NETWORK);
         }
@@ -334,6 +343,7 @@ impl Core {
     pub(super) fn logged_out(&mut self, now: Now) {
         self.session.logout_until = None;
         self.session.logged_out = true;
+        self.forget_why_it_waits();
         self.go_off(now, ConnectionCause::Success, "");
         self.effects.push_back(Effect::LoggedOut);
         if std::mem::take(&mut self.session.login_follows) {
@@ -556,7 +566,11 @@ impl Core {
 
     /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
     /// take it costs nothing.
-    fn note_why(&mut self, now: Now, why: &str) {
+    pub(super) fn note_why(&mut self, now: Now, why: &str) {
+        if !self.is_syncing() {
+            return;
+        }
+        self.session.why_unsent = Some(why.to_owned());
         if let Err(error) = self.write_synced(now, |work| work.tx.note_error(why)) {
             tracing::debug!(%error, "why commands wait could not be noted");
         }
@@ -570,6 +584,7 @@ impl Core {
         }
         self.session.phase = Phase::Off;
         if !why.is_empty() {
+            self.session.error = Some(why.to_owned());
             self.note_why(now, why);
         }
         self.change(now, ConnectionState::Disconnected, cause, why);
@@ -608,6 +623,7 @@ impl Core {
         self.session.cause = cause;
         if state == ConnectionState::Connected {
             self.session.error = None;
+            self.session.why_unsent = None;
         }
         if !same {
             self.session.since = self.server_now(now);

@@ -18,6 +18,7 @@ use crate::client::core::{
 };
 use crate::client::event::{Event, EventKind};
 use crate::client::link::QuicLink;
+use crate::client::store::Readers;
 use crate::client::token::TokenRequest;
 use crate::client::transport::{LinkCommand, LinkEvent, Transport};
 use crate::error::{Code, Error};
@@ -51,6 +52,7 @@ pub(super) struct Running {
     pub(super) logged_out: bool,
     pub(super) user: UserId,
     pub(super) link: QuicLink,
+    pub(super) readers: Arc<Readers>,
     pub(super) shared: Arc<Shared>,
     pub(super) waiters: BTreeMap<Op, Waiter>,
     /// Who waits for their token to be taken, in the order in which they were given.
@@ -316,16 +318,16 @@ impl Running {
         if self.core.as_ref().is_some_and(Core::must_be_reopened) {
             // What keeps the old file from being tidy is no reason not to begin anew.
             let _ = self.pause(Instant::now());
-            // Another file has positions of its own.
-            self.told = None;
         }
         if let Some(core) = &mut self.core {
             core.start(now());
             return Ok(());
         }
         let mut core = open_core(&self.config, &self.user)?;
+        // What has the old one open is not to be read with any more.
+        self.readers.close();
         if let Some(told) = self.told {
-            core.tell_on_from(told);
+            core.tell_on_from(now(), told)?;
         }
         if let Some(kept) = self.link_kept {
             core.keep_link(kept);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use super::error::{failure, open_failure};
 use super::files::{Files, Lock, beside};
@@ -25,15 +25,15 @@ const IN_THE_MAKING: &str = ".part";
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
 /// How much further the journal of a copy goes on: beyond what the original has told since.
-const POSITIONS_APART: i64 = 1 << 40;
+const POSITIONS_APART: u64 = 1 << 40;
 /// How often a copy that is to stop is told so: once may be between two of its statements.
 const STOP_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What became of a copy when it was opened for the first time.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// Commands that waited in it, with their positions in the journal.
-    pub ended: Vec<(u64, CommandSettled)>,
+    /// Behind which position the journal has the ends of the commands that waited in it.
+    pub begins_behind: u64,
 }
 
 /// Whether a copy is being made, and how to have that stop.
@@ -298,7 +298,9 @@ impl Tx<'_> {
         if self.meta(COPY_OF)?.is_none() {
             return Ok(None);
         }
-        self.move_journal_on()?;
+        // Positions are never used again, not even those that the original has given since.
+        let begins_behind = self.last_position()?.saturating_add(POSITIONS_APART);
+        self.go_on_behind(begins_behind)?;
         let pending = self.pending_commands()?;
         let queued = pending.iter().map(|row| match row {
             OutboxRow::Known(command) => command.queued_at,
@@ -306,53 +308,28 @@ impl Tx<'_> {
         });
         // No clock is at hand; this is the last moment that the file knew of.
         let now = queued.chain([self.feed()?.heard_at]).max().unwrap_or(0);
-        let mut ended = Vec::new();
         for row in pending {
             let message = "this waited in a copy of the database; the device that it was copied \
                            from may have sent it";
             let result = Err(Error::new(Code::Dropped, "restored", message));
             self.settle_op(row.op(), &result, now)?;
-            let command = match row {
-                OutboxRow::Known(command) => command,
+            match row {
+                OutboxRow::Known(command) => {
+                    let event = EventKind::CommandSettled(CommandSettled {
+                        op: command.op,
+                        call_id: command.call_id.clone(),
+                        command: command.command.kind(),
+                        result,
+                    });
+                    self.append_journal(now, &command.call_id, &event)?;
+                }
                 OutboxRow::Foreign(command) => {
                     self.append_foreign_settled(now, &command, &result)?;
-                    continue;
                 }
-            };
-            let settled = CommandSettled {
-                op: command.op,
-                call_id: command.call_id,
-                command: command.command.kind(),
-                result,
-            };
-            let event = EventKind::CommandSettled(settled.clone());
-            let position = self.append_journal(now, &settled.call_id, &event)?;
-            ended.push((position, settled));
+            }
         }
         self.set_identity(device)?;
         self.cached("DELETE FROM meta WHERE key = ?", [COPY_OF])?;
-        Ok(Some(Restored { ended }))
-    }
-
-    /// Positions are never used again, not even those that the original has given since.
-    fn move_journal_on(&self) -> Result<(), Error> {
-        let last: Option<i64> = self.run(
-            self.sql
-                .query_row(
-                    "SELECT seq FROM sqlite_sequence WHERE name = 'journal'",
-                    [],
-                    |row| row.get(0),
-                )
-                .optional(),
-        )?;
-        match last {
-            Some(last) => self
-                .cached(
-                    "UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'",
-                    params![last.saturating_add(POSITIONS_APART)],
-                )
-                .map(drop),
-            None => self.begin_journal_after(POSITIONS_APART),
-        }
+        Ok(Some(Restored { begins_behind }))
     }
 }

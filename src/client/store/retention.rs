@@ -143,7 +143,7 @@ impl Tx<'_> {
         // Its verdict is told from there.
         self.cached(
             "DELETE FROM commands WHERE call_id = ?1 AND verdict IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM journal WHERE journal.call_id = ?1 AND name = 'commandSettled')",
+                 SELECT 1 FROM journal WHERE journal.call_id = ?1 AND name IN ('commandSettled', 'commandAnswered'))",
             [call],
         )?;
         self.cached("DELETE FROM changes WHERE call_id = ?", [call])?;
@@ -229,7 +229,7 @@ impl Tx<'_> {
                                     WHERE calls.call_id = commands.call_id)
                                AND NOT EXISTS (SELECT 1 FROM journal
                                     WHERE journal.call_id = commands.call_id
-                                      AND name = 'commandSettled'
+                                      AND name IN ('commandSettled', 'commandAnswered')
                                       AND position > ?1),
                             queued_at_ms
                        FROM commands WHERE n < ?2 ORDER BY n DESC LIMIT ?3",

@@ -361,8 +361,8 @@ impl State {
             return Ok(());
         };
         if work.now >= expires_at {
-            let why = "the token has run out; connect with a new one";
-            return self.say_goodbye(work, conn, ClosingReason::TokenExpired, why);
+            let why = TokenError::Expired { at_ms: expires_at }.to_string();
+            return self.say_goodbye(work, conn, ClosingReason::TokenExpired, &why);
         }
         let seconds = u32::try_from((expires_at - work.now + 999) / 1_000).unwrap_or(u32::MAX);
         self.timers.set(Timer::Token(conn), expires_at);

@@ -203,7 +203,9 @@ pub fn call_of(event: &EventKind) -> Option<&CallId> {
     match event {
         EventKind::Call(event) => Some(event.call_id()),
         EventKind::CommandSettled(settled) => Some(&settled.call_id),
-        EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+        EventKind::ConnectionStateChanged(_)
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => None,
     }
 }
 

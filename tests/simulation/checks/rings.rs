@@ -94,7 +94,9 @@ impl Journal<'_> {
                 }
                 None
             }
-            EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => None,
         }
     }
 

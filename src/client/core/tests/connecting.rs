@@ -126,6 +126,8 @@ fn a_device_that_is_kicked_out_does_not_come_back_by_itself() {
     let mut device = Device::connected();
     device.goodbye(ClosingReason::KickedOut);
     assert_eq!(device.told(), ["connection Disconnected KickedOut"]);
+    let error = device.core().link_status().error;
+    assert_eq!(error.as_deref(), Some("goodbye"), "what the server said");
     device.lose_link();
     device.pass(3_600_000);
     assert_eq!(device.links(), ["close"]);
