@@ -15,7 +15,8 @@ async fn ends_of_quit(device: &Device, call: &CallId) -> Vec<Option<Code>> {
             .then(|| settled.result.err().map(|error| error.code)),
         EventKind::Call(_)
         | EventKind::ConnectionStateChanged(_)
-        | EventKind::TokenWillExpire { .. } => None,
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => None,
     });
     ends.collect()
 }
