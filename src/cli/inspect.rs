@@ -25,6 +25,7 @@ use output::{note, note_damage, print, shown, style};
     offhook inspect alice.db pending\n  \
     offhook inspect alice.db doctor\n  \
     offhook inspect alice.db watch\n  \
+    offhook inspect alice.db web\n  \
     offhook inspect alice.db export --copy bug-report.db\n  \
     offhook inspect alice.db timeline --json | jq '.timeline[] | select(.source == \"app\")'")]
 pub struct Args {

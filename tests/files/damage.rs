@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use offhook::call::{CallId, Command, DeviceId, Mode, UserId};
 use offhook::client::event::EventKind;
 use offhook::{
-    Code, CommandOptions, Config, Engine, Error, Events, InviteOptions, Roots, SetAside,
+    Code, CommandOptions, Config, ConnectionState, Engine, Error, Events, InviteOptions, Roots,
+    SetAside,
 };
 
 use super::device::FILE;
@@ -367,6 +368,22 @@ async fn damage_that_is_found_while_running_leaves_status_an_answer_and_resume_s
         assert_ne!(engine.status().await.unwrap().device_id, status.device_id);
         assert_eq!(engine.pending().unwrap().len(), WAITING);
     }
+}
+
+#[tokio::test]
+async fn resume_of_a_suspected_file_that_is_whole_goes_on_with_it_and_logs_in() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bob.db"), &past.bytes).unwrap();
+    let (engine, _) = open(folder.path()).unwrap();
+    engine.logout().await.unwrap();
+    let mark = folder.path().join("bob.db.suspected");
+    fs::write(&mark, "").unwrap();
+    engine.resume().await.unwrap();
+    let status = engine.status().await.unwrap();
+    assert_eq!(status.device_id.as_str(), past.device);
+    assert_eq!(status.connection, ConnectionState::Connecting);
+    assert!(!mark.exists() && !aside(folder.path(), 1).exists());
 }
 
 #[tokio::test]

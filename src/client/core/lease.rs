@@ -26,7 +26,8 @@ pub const LOOK_EVERY_MS: i64 = 500;
 const FENCED_WAIT_MS: i64 = 30_000;
 /// A lock that cannot be had for another reason than that it is held is tried for again then.
 pub(super) const LOCK_RETRY_MS: i64 = 10_000;
-/// Most events of others that are taken in at a time; the rest comes with the next look.
+/// Most events of others that are taken in at a time; the rest comes with the next look. Also most
+/// calls of which it is remembered that their ring was over before.
 const OTHERS_EVENTS_MAX: usize = 1_000;
 /// How often others may write in between before a transaction is given up. Each of them has to hit
 /// the moment between two statements.

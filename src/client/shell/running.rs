@@ -318,6 +318,8 @@ impl Running {
         if self.core.as_ref().is_some_and(Core::must_be_reopened) {
             // What keeps the old file from being tidy is no reason not to begin anew.
             let _ = self.pause(Instant::now());
+            // It is not paused to the app, so this logs in.
+            self.logged_out = false;
         }
         if let Some(core) = &mut self.core {
             core.start(now());

@@ -65,7 +65,7 @@ async function header() {
   const name = state.path.split(/[\\/]/).pop();
   swap(document.getElementById('file'),
     h('b', { title: state.path }, name),
-    h('span', { class: 'who' }, [state.user_id, state.device_id && String(state.device_id).slice(0, 8)].filter(Boolean).join(' on ')));
+    h('span', { class: 'who' }, [state.user_id, state.device_id && (state.device_id.length > 12 ? state.device_id.slice(0, 8) : state.device_id)].filter(Boolean).join(' on ')));
   damage = state.damage ? `The file is damaged (${state.damage}). This is what of it can be read; “offhook inspect FILE doctor” says more.` : '';
   document.getElementById('count-pending').textContent = state.pending || '';
   document.getElementById('count-calls').textContent = state.missed_unseen ? `${state.missed_unseen} missed` : '';

@@ -34,18 +34,19 @@ export function calls(root) {
   const list = h('div', { class: 'list' });
   const detail = h('div', { class: 'detail' });
   const search = h('input', {
-    type: 'search', placeholder: 'Search people, ids, data', 'aria-label': 'Search calls', maxlength: 200, autocomplete: 'off', spellcheck: 'false',
+    type: 'search', placeholder: 'Search people, ids, data', 'aria-label': 'Search calls', title: 'Key /', maxlength: 200, autocomplete: 'off', spellcheck: 'false',
   });
   const state = h('select', { 'aria-label': 'State' },
     h('option', { value: '' }, 'All calls'), h('option', { value: 'started' }, 'Open'), h('option', { value: 'ended' }, 'Ended'));
   const missed = h('input', { type: 'checkbox', id: 'missed' });
-  const since = h('input', { type: 'date', 'aria-label': 'Since' });
+  const since = h('input', { type: 'date' });
   const status = h('p', { class: 'list-status', role: 'status' });
   const items = h('div', { class: 'items' });
+  const choose = h('p', { class: 'empty choose' }, 'Choose a call to see how it went.');
   const more = h('button', { type: 'button', class: 'quiet' }, 'Older calls');
   list.append(
     h('form', { class: 'filters', role: 'search', onsubmit: (event) => event.preventDefault() },
-      search, h('div', { class: 'filter-row' }, state, h('label', { class: 'check' }, missed, 'Missed'), since)),
+      search, h('div', { class: 'filter-row' }, state, h('label', { class: 'check' }, missed, 'Missed'), h('label', { class: 'check' }, 'since', since))),
     status, items, more);
   root.append(h('h1', { class: 'unseen' }, 'Calls'), list, detail);
 
@@ -71,6 +72,8 @@ export function calls(root) {
   /** Reads the newest calls, until they meet those that are shown; older ones stay as they were read. */
   async function load(afresh = false) {
     const own = ++turn;
+    // What another question brings is other calls, not new ones.
+    if (afresh) known = null;
     const found = [];
     let after = 0;
     const meets = () => loaded.findLastIndex((call) => found.some((one) => one.call_id === call.call_id));
@@ -125,10 +128,10 @@ export function calls(root) {
     known = new Set(found.map((call) => call.call_id));
     status.textContent = found.length === 0 ? '' : `${found.length}${next ? ' newest' : ''} call${found.length === 1 ? '' : 's'}${isFiltered ? ' found' : ''}`;
     more.hidden = next === 0;
+    choose.hidden = found.length === 0;
   }
 
   function refilter() {
-    known = null;
     history.replaceState(null, '', `#/calls${open ? `/${encodeURIComponent(open)}` : ''}${query()}`);
     load(true);
   }
@@ -140,8 +143,9 @@ export function calls(root) {
   });
   for (const control of [state, missed, since]) control.addEventListener('change', refilter);
   more.addEventListener('click', loadMore);
-  // The list is walked with the arrows, as lists are.
-  items.addEventListener('keydown', (event) => {
+  // The list is walked with the arrows, as lists are, from the search on.
+  list.addEventListener('keydown', (event) => {
+    if (event.target !== search && !items.contains(event.target)) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     const rows = [...items.querySelectorAll('a.row')];
@@ -163,7 +167,7 @@ export function calls(root) {
         view?.close?.();
         view = wanted === null ? null : callView(detail, wanted, `#/calls${query()}`);
         if (wanted === null) {
-          swap(detail, h('p', { class: 'empty choose' }, 'Choose a call to see how it went.'));
+          swap(detail, choose);
         }
       }
       await Promise.all([load(query() !== before), view?.refresh()]);

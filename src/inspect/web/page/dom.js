@@ -63,6 +63,6 @@ export function table(columns, rows, { label, empty = 'None.' } = {}) {
 export const facts = (pairs) => h('dl', { class: 'facts' },
   pairs.filter(Boolean).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value ?? '–'))));
 
-export const problem = (error) => h('div', { class: 'problem', role: 'alert' }, h('strong', {}, 'No answer. '), error.message);
+export const problem = (error) => h('div', { class: 'problem', role: 'alert' }, h('strong', {}, 'No answer: '), error.message);
 
 export const section = (title, ...children) => h('section', {}, h('h2', {}, title), children);

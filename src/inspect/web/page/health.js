@@ -4,6 +4,9 @@ import { facts, h, id, problem, s, section, swap, table } from './dom.js';
 import { ask } from './server.js';
 import { bytes, clock, number, span, time } from './words.js';
 
+// What is learned later than this was not just slow.
+const SILENCE_MS = 5000;
+
 const figure = (value, name, note, kind) => h('li', { class: `card figure-card ${kind ?? ''}` }, h('b', {}, value), h('span', {}, name), note && h('small', {}, note));
 
 function sync(state) {
@@ -33,6 +36,41 @@ function errors(state) {
     `${one.verdict ?? 'pending'}${one.code ? ` ${one.code}` : ''}`, h('code', {}, one.error),
   ]);
   return section('Last errors', table(['when', 'command', 'verdict', 'why'], rows, { label: 'Last errors' }));
+}
+
+/**
+ * Since when this device is known to have been out of touch, and until when: what came about then
+ * was learned only at the end. The file has no list of its connections; this follows from it.
+ */
+function silences(list) {
+  const late = list.filter((one) => one.what === 'change' && one.delay_ms >= SILENCE_MS)
+    .map((one) => ({ from: one.at_ms - one.delay_ms, to: one.at_ms, changes: 1 }))
+    .sort((one, other) => one.from - other.from);
+  const apart = [];
+  for (const one of late) {
+    const before = apart.at(-1);
+    if (before && one.from <= before.to) {
+      before.to = Math.max(before.to, one.to);
+      before.changes += 1;
+    } else apart.push(one);
+  }
+  return apart;
+}
+
+function connections(state) {
+  const { feed, lease } = state;
+  const quiet = silences(state.delays ?? []);
+  const among = `among the last ${number((state.delays ?? []).length)} changes and verdicts`;
+  const rows = quiet.map(({ from, to, changes }) => [to,
+    [`${number(changes)} change${changes === 1 ? '' : 's'} came in after ${span(to - from)} out of touch, since `, time(from, { withDay: to - from > 43_200_000 })]]);
+  if (lease?.holder) rows.push([lease.taken_at_ms, `${lease.holder} began to sync`]);
+  if (feed.heard_at_ms) rows.push([feed.heard_at_ms, 'the server was last heard; this is noted every few minutes']);
+  rows.sort((one, other) => other[0] - one[0]);
+  return section('Connection history',
+    table(['when', 'what'], rows.map(([at, what]) => [time(at, { withDay: true }), h('span', { class: 'wraps' }, what)]), { label: 'Connection history', empty: 'Nothing was heard from a server yet.' }),
+    rows.length > 0 && h('p', { class: 'note' }, quiet.length
+      ? `Out of touch: a change was known here ${span(SILENCE_MS)} or more after it was made, ${among}.`
+      : `Nothing came in ${span(SILENCE_MS)} or more after it was made, ${among}.`));
 }
 
 /** A dot for each change and verdict, newest at the right; higher is later, by the logarithm. */
@@ -74,7 +112,7 @@ export function health(root) {
           figure(number(state.pending), 'commands wait', null, state.pending ? 'warm' : ''),
           figure(number(state.missed_unseen), 'missed, not seen', null, state.missed_unseen ? 'warm' : ''),
           figure(number(state.started), 'calls open', `of ${number(state.calls)}`)),
-        sync(state), waits(state), errors(state),
+        sync(state), waits(state), errors(state), connections(state),
         section('How late the server’s word came in', delays(state)),
         section('The file', facts([
           ['path', h('code', {}, state.path)], ['size', bytes(file.bytes)], ['WAL beside it', bytes(file.wal_bytes)], ['free within it', bytes(file.free_bytes)],

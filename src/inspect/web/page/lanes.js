@@ -62,9 +62,9 @@ const CLOSED = {
 };
 export const closedWord = (how) => CLOSED[how] ?? how ?? 'still rings';
 
-function ringLane(rings, end) {
+function ringLane(rings, me, end) {
   return {
-    kind: 'rings', title: 'Rings here', note: rings.length ? '' : 'it never rang on this device',
+    kind: 'rings', title: 'Rings here', note: rings.length ? '' : me?.invitation > 0 ? 'it never rang on this device' : 'none: this user was not invited',
     spans: rings.map((ring) => ({
       from: ring.opened_at_ms, to: ring.closed_at_ms || end, state: 'ring', open: !ring.closed_at_ms,
       word: ring.invitation === 0 ? `dialling, ${closedWord(ring.closed_how)}` : `rang, ${closedWord(ring.closed_how)}`,
@@ -127,10 +127,13 @@ function heardLane(timeline) {
 }
 
 function toldLane(timeline) {
-  const told = timeline.filter((entry) => entry.source === 'app');
+  const told = new Map(); // of one moment, one mark
+  for (const entry of timeline) {
+    if (entry.source === 'app') told.set(entry.at_ms, [...(told.get(entry.at_ms) ?? []), entry.what]);
+  }
   return {
-    kind: 'told', title: 'Told to the app', note: told.length ? '' : 'nothing', spans: [],
-    marks: told.map((entry) => ({ at: entry.at_ms, kind: 'told', text: entry.what })),
+    kind: 'told', title: 'Told to the app', note: told.size ? '' : 'nothing', spans: [],
+    marks: [...told].map(([at, whats]) => ({ at, kind: 'told', text: whats.join(', ') })),
   };
 }
 
@@ -157,7 +160,7 @@ export function picture(story, nowMs) {
   const stop = call?.end_time_ms || end;
   const lanes = [
     ...(call?.members ?? []).map((member) => memberLane(member, call, timeline, owner, stop)),
-    heardLane(timeline), ringLane(rings, stop), commandLane(commands, end), toldLane(timeline),
+    heardLane(timeline), ringLane(rings, (call?.members ?? []).find((member) => member.user_id === owner), stop), commandLane(commands, end), toldLane(timeline),
   ].filter(Boolean);
   const known = end;
   for (const lane of lanes) {

@@ -20,7 +20,7 @@ function spanText(lane, one) {
 }
 
 /** A span: pending ones are hatched, being in the call is solid, what is over is a line. */
-function drawSpan(lane, one, y, place) {
+function drawSpan(lane, one, y, place, { next, until, edge }) {
   const left = place(one.from);
   const right = Math.max(place(one.to), left + 2);
   const over = isMember(lane) && STATES[one.state]?.over;
@@ -44,11 +44,16 @@ function drawSpan(lane, one, y, place) {
   }
   const text = isMember(lane) ? stateWord(one.state) : (one.label ?? one.word);
   const inset = isMember(lane) ? 23 : isCommand || one.state === 'late' ? 12 : 8;
-  if (room > inset + text.length * LETTER + 10) {
+  if (Math.min(room, next - left) > inset + text.length * LETTER + 10) {
     const plain = over || isCommand || one.state === 'late';
     const width = text.length * LETTER + 8;
     if (plain) parts.push(s('rect', { x: left + inset - 3, y: middle - 8, width, height: 16, class: 'behind' }));
     parts.push(s('text', { x: left + inset, y: middle + 4, class: plain ? 'on-line' : 'on-bar' }, text));
+  } else if (isCommand && until - right > text.length * LETTER + 16) {
+    parts.push(s('text', { x: right + 12, y: middle + 4, class: 'beside' }, text));
+  } else if (isCommand && until === edge) {
+    // The last one, at the edge of the picture.
+    parts.push(s('text', { x: edge, y: y - 8, class: 'beside', 'text-anchor': 'end' }, text));
   }
   if (one.open) parts.push(s('path', { d: `M${right - 1} ${y - 2}v${BAR + 4}`, class: 'edge' }));
   // Thin lines are hard to hit.
@@ -57,19 +62,35 @@ function drawSpan(lane, one, y, place) {
 }
 
 const MARKS = {
-  deadline: (x, y) => [s('path', { d: `M${x} ${y - 8}v${BAR + 14}`, class: 'dash' }), s('path', { d: `M${x} ${y - 8}h8l-2.5 3.5 2.5 3.5h-8`, class: 'flag' })],
+  deadline: (x, y) => [s('path', { d: `M${x} ${y - 8}v${BAR + 14}`, class: 'dash' }), s('path', { d: `M${x} ${y - 8}l9 4-9 4z`, class: 'flag' })],
   asked: (x, y) => [s('path', { d: `M${x - 5} ${y + BAR / 2 + 6}h10l-5-9z`, class: 'solid' })],
   told: (x, y) => [s('circle', { cx: x, cy: y + BAR / 2, r: 4.5, class: 'solid' })],
   learned: (x, y) => [s('path', { d: `M${x - 4} ${y + BAR / 2 - 4}l4 4-4 4`, class: 'line' }), s('path', { d: `M${x} ${y + 2}v${BAR - 4}`, class: 'line' })],
   verdict: (x, y, sign) => [s('circle', { cx: x, cy: y + BAR / 2, r: 8, class: 'disc' }), s('g', { transform: `translate(${x - 6} ${y + BAR / 2 - 6})` }, shape(sign))],
 };
 const SIGNS = { 'verdict-accepted': 'verdict', 'verdict-refused': 'rejected', 'verdict-dropped': 'cancelled' };
+const WORDS = {
+  deadline: 'deadline', moot: 'deadline, settled before', asked: 'the app asks', 'verdict-accepted': 'accepted', 'verdict-refused': 'refused',
+  'verdict-dropped': 'expired, withdrawn or dropped', learned: 'known here', told: 'the app is told',
+};
 
-function drawMark(lane, mark, y, place) {
+function drawMark(lane, mark, y, place, until) {
   const x = place(mark.at);
+  const label = mark.kind === 'told' && until - x > mark.text.length * LETTER + 16
+    ? s('text', { x: x + 9, y: y + BAR / 2 + 4, class: 'beside' }, mark.text) : [];
   const draw = MARKS[mark.kind] ?? MARKS.verdict;
   return thing(`${lane.title}: ${mark.text} – ${clock(mark.at)}`, x, { class: `mark ${mark.kind}${mark.moot ? ' moot' : ''}` }, [
-    s('rect', { x: x - 10, y: y - 8, width: 20, height: BAR + 16, class: 'hit' }), draw(x, y, SIGNS[mark.kind])]);
+    s('rect', { x: x - 10, y: y - 8, width: 20, height: BAR + 16, class: 'hit' }), draw(x, y, SIGNS[mark.kind]), label]);
+}
+
+/** What the marks mean, of those that are there. */
+function legend(model) {
+  const kinds = new Set(model.lanes.flatMap((lane) => lane.marks.map((mark) => (mark.moot ? 'moot' : mark.kind))));
+  return Object.entries(WORDS).filter(([kind]) => kinds.has(kind)).map(([kind, word]) => h('span', { class: 'meaning' },
+    s('svg', { width: 18, height: 18, viewBox: '-9 0 18 20', 'aria-hidden': 'true' },
+      s('g', { class: `mark ${kind === 'moot' ? 'deadline moot' : kind}` }, kind === 'moot' || kind === 'deadline'
+        ? [s('path', { d: 'M-4 2v17', class: 'dash' }), s('path', { d: 'M-4 2l9 4-9 4z', class: 'flag' })]
+        : (MARKS[kind] ?? MARKS.verdict)(0, 0, SIGNS[kind]))), word));
 }
 
 function thing(text, x, properties, parts) {
@@ -113,14 +134,22 @@ function draw(model, available, toScale) {
   const lanes = model.lanes.map((lane, index) => {
     const top = TOP + index * LANE + (index >= members ? gap : 0);
     const y = top + 24;
-    const shownLeft = SIDE;
+    const begins = [...lane.spans.map((one) => one.from), ...lane.marks.map((mark) => mark.at)];
+    // Up to where a text may stand that begins there.
+    const room = (at, all = begins) => place(Math.min(model.end, ...all.filter((begin) => begin > at)));
+    const texts = (one) => ({
+      // Commands overlap, states do not.
+      next: lane.kind === 'commands' ? room(one.from, lane.spans.map((other) => other.from)) : Infinity,
+      until: lane.spans.some((other) => other !== one && other.to === one.to) ? -1 : room(one.to),
+      edge: place(model.end),
+    });
     return s('g', { class: `lane lane-${lane.kind}`, role: 'group', 'aria-label': [lane.title, lane.note].filter(Boolean).join(', ') },
       index === members && gap ? s('line', { x1: 0, x2: width, y1: top - 6, y2: top - 6, class: 'between' }) : null,
-      s('text', { x: shownLeft, y: top + 14, class: 'lane-title' }, lane.title,
+      s('text', { x: SIDE, y: top + 14, class: 'lane-title' }, lane.title,
         lane.note ? s('tspan', { class: 'lane-note', dx: 8 }, lane.note) : null),
       s('line', { x1: SIDE, x2: width - SIDE, y1: y + BAR / 2, y2: y + BAR / 2, class: 'track' }),
-      lane.spans.map((one) => drawSpan(lane, one, y, place)),
-      lane.marks.map((mark) => drawMark(lane, mark, y, place)));
+      lane.spans.map((one) => drawSpan(lane, one, y, place, texts(one))),
+      lane.marks.map((mark) => drawMark(lane, mark, y, place, room(mark.at))));
   });
   return s('svg', { width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': 'The call along time. Arrow keys go from one thing to the next.' },
     hatch(), grid(model, ticks, height - 12, place, width), lanes);
@@ -148,6 +177,7 @@ export function frame() {
   const reading = h('p', { class: 'reading', 'aria-live': 'polite' }, 'Point at something, or walk with the arrow keys.');
   const holder = h('div', { class: 'picture', role: 'region', 'aria-label': 'Picture of the call' });
   const scale = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', 'data-key': 'scale' }, 'To scale');
+  const meanings = h('p', { class: 'legend meanings' });
   let model = null;
   let toScale = false;
   let width = 0;
@@ -158,6 +188,7 @@ export function frame() {
     const label = focused && holder.contains(focused) ? focused.getAttribute('aria-label').split(' – ')[0] : null;
     const svg = draw(model, width, toScale);
     holder.replaceChildren(svg);
+    meanings.replaceChildren(...legend(model));
     const things = [...svg.querySelectorAll('[data-x]')];
     things[0]?.setAttribute('tabindex', '0');
     if (label) things.find((one) => one.getAttribute('aria-label').startsWith(label))?.focus({ preventScroll: true });
@@ -180,7 +211,7 @@ export function frame() {
   });
   observer.observe(holder);
   return {
-    element: h('figure', { class: 'figure' }, holder, h('figcaption', {}, reading, scale)),
+    element: h('figure', { class: 'figure' }, holder, meanings, h('figcaption', {}, reading, scale)),
     show(next) { model = next; redraw(); },
     close() { observer.disconnect(); },
   };

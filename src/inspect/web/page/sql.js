@@ -33,11 +33,11 @@ export function sql(root) {
       if (own !== turn) return;
       const cut = { rows: ', and more that are not shown', bytes: ', and more: the answer is large' }[answer.cut] ?? '';
       swap(result, h('p', { class: 'note' }, `${number(answer.rows.length)} row${answer.rows.length === 1 ? '' : 's'}${cut} · ${answer.took_ms} ms`),
-        table(answer.columns, answer.rows.map(cells), { label: 'Answer', empty: 'No rows.' }));
+        table(answer.columns, answer.rows.map(cells(answer.columns)), { label: 'Answer', empty: 'No rows.' }));
     } catch (error) {
       if (own !== turn) return;
       const refused = error.status === 403;
-      swap(result, h('div', { class: `problem ${refused ? 'refused' : ''}`, role: 'alert' }, h('strong', {}, refused ? 'Refused. ' : 'No answer. '), error.message));
+      swap(result, h('div', { class: `problem ${refused ? 'refused' : ''}`, role: 'alert' }, h('strong', {}, refused ? 'Refused: ' : 'No answer: '), error.message));
     }
     run.disabled = false;
   }

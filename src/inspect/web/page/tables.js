@@ -5,10 +5,19 @@ import { ask } from './server.js';
 import { number } from './words.js';
 
 const PAGE = 100;
+// Below it, a number of ms is a length and no time: 2001.
+const EPOCH_LIKE_MS = 1_000_000_000_000;
+
+/** What a number of ms since 1970 is, for who points at it. */
+function meaning(column, value) {
+  if (!/_ms$/.test(column) || value < EPOCH_LIKE_MS) return null;
+  const at = new Date(value);
+  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+}
 
 /** Cells as they stand; NULL is told from text. */
-export const cells = (row) => row.map((value) => (value === null ? h('span', { class: 'null' }, 'NULL')
-  : typeof value === 'number' ? h('span', { class: 'number' }, String(value)) : value));
+export const cells = (columns) => (row) => row.map((value, index) => (value === null ? h('span', { class: 'null' }, 'NULL')
+  : typeof value === 'number' ? h('span', { class: 'number', title: meaning(columns[index], value) }, String(value)) : value));
 
 export function tables(root) {
   const names = h('nav', { class: 'names', 'aria-label': 'Tables and views' });
@@ -42,7 +51,7 @@ export function tables(root) {
     const made = h('details', { open: unfolded, ontoggle: () => { unfolded = made.open; } },
       h('summary', { 'data-key': 'made' }, 'How it is made'), h('pre', {}, chosen.sql));
     swap(body, h('h2', { class: 'table-name' }, chosen.name), made,
-      table(rows.columns, rows.rows.map(cells), { label: `Rows of ${chosen.name}`, empty: offset ? 'No more rows.' : 'No rows.' }),
+      table(rows.columns, rows.rows.map(cells(rows.columns)), { label: `Rows of ${chosen.name}`, empty: offset ? 'No more rows.' : 'No rows.' }),
       h('p', { class: 'pager' }, step(Math.max(0, offset - PAGE), 'Newer', offset > 0),
         rows.rows.length ? `rows ${number(offset + 1)}–${number(offset + rows.rows.length)}` : '',
         step(offset + PAGE, 'Older', rows.rows.length === PAGE)));
