@@ -57,6 +57,7 @@ pub use client::{
         CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind,
         SetAside,
     },
+    housekeeping::{Backup, Compacted, Retention, Storage},
     live::Live,
     options::{CallingInviteOptions, CommandOptions, InviteOptions},
     result::{

@@ -21,7 +21,7 @@ use super::clock::{Now, boot, now};
 use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
-use super::store::{Readers, Store};
+use super::store::{Copying, Readers, Store};
 use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -81,6 +81,8 @@ pub(super) struct Shared {
     /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
     abandoned: AtomicBool,
     database: PathBuf,
+    /// The copy that is being made of the file.
+    copying: Copying,
     /// After which position of the journal the first stream of events begins.
     begins_after: u64,
     /// Positions of verdicts that were handed over.
@@ -98,6 +100,10 @@ impl Shared {
 
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    pub fn copying(&self) -> &Copying {
+        &self.copying
     }
 
     pub fn begins_after(&self) -> u64 {
@@ -158,6 +164,7 @@ impl Shell {
             open: AtomicBool::new(true),
             abandoned: AtomicBool::new(false),
             database: config.database.clone(),
+            copying: Copying::default(),
             begins_after: core.events_begin_after(),
             taken: Mutex::default(),
         });
@@ -331,7 +338,9 @@ fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     });
-    Core::new(now(), store, settings, entropy)
+    let mut core = Core::new(now(), store, settings, entropy)?;
+    core.set_retention(config.retention);
+    Ok(core)
 }
 
 /// Without the system's randomness an identifier is made of the time; it only has to be new.

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import shapes
+from housekeeping import the_database_and_its_copies
 from malformed import lines_that_are_no_requests, parameters_that_are_refused
 from peers import DEADLINE_S, SEEN, Engine, Server
 
@@ -493,6 +494,7 @@ SCENARIOS = [
     tokens,
     too_many_devices,
     logging_out,
+    the_database_and_its_copies,
     what_keeps_it_from_starting,
     a_damaged_database,
     nobody_listens,

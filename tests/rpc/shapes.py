@@ -155,6 +155,9 @@ RESULTS = {
     "resume": {},
     "renewToken": {},
     "handlePush": {"ring": B, "callID": S},
+    "storage": {"bytes": I, "freeBytes": I, "walBytes": I},
+    "compact": {"bytesBefore": I, "bytesAfter": I},
+    "backup": {"path": S, "bytes": I},
     "logout": {},
     "shutdown": {},
 } | COMMANDS

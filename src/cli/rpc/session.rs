@@ -28,7 +28,7 @@ use crate::client::store::Query;
 use crate::client::subscription::{Events, Lagged};
 use crate::error::{Code, Error};
 
-/// Requests at a time that wait for the server without being commands (renewToken, logout).
+/// Requests at a time that take long without being commands (renewToken, logout, compact, backup).
 const SLOW_MAX: usize = 16;
 /// How long the end of the input waits for those.
 const SLOW_ENDS_WITHIN: Duration = Duration::from_secs(6);
@@ -258,6 +258,8 @@ impl Session {
                 let result = self.local(local, &mut params).await;
                 self.answer(id, result).await?;
             }
+            Method::Compact => self.compact(id).await?,
+            Method::Backup => self.backup(id, &mut params).await?,
             Method::RenewToken => self.renew_token(id, &mut params).await?,
             Method::Logout => {
                 let engine = self.engine.clone();
@@ -266,6 +268,28 @@ impl Session {
             }
         }
         Ok(Next::Line)
+    }
+
+    async fn compact(&mut self, id: Option<Id>) -> Result<(), Unheard> {
+        let engine = self.engine.clone();
+        let compacted = async move {
+            let done = engine.compact().await?;
+            Ok(json!({ "bytesBefore": done.bytes_before, "bytesAfter": done.bytes_after }))
+        };
+        self.begin_slow(id, Box::pin(compacted)).await
+    }
+
+    async fn backup(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
+        let path = match methods::path(params) {
+            Ok(path) => path,
+            Err(error) => return self.answer(id, Err(error)).await,
+        };
+        let engine = self.engine.clone();
+        let copied = async move {
+            let copy = engine.backup(&path).await?;
+            Ok(json!({ "path": path, "bytes": copy.bytes }))
+        };
+        self.begin_slow(id, Box::pin(copied)).await
     }
 
     async fn renew_token(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -339,6 +363,14 @@ impl Session {
                 let taken = engine.handle_push(methods::payload(params)?).await?;
                 Ok(json!({ "ring": taken.ring, "callID": taken.call_id }))
             }
+            Local::Storage => {
+                let storage = engine.storage().await?;
+                Ok(json!({
+                    "bytes": storage.bytes,
+                    "freeBytes": storage.free_bytes,
+                    "walBytes": storage.wal_bytes,
+                }))
+            }
         }
     }
 
@@ -384,7 +416,7 @@ impl Session {
     /// Has the engine asked now, in the order of the lines, and answered when it is done.
     async fn begin_slow(&mut self, id: Option<Id>, mut work: Slow) -> Result<(), Unheard> {
         if self.slow.len() >= SLOW_MAX {
-            let message = format!("{SLOW_MAX} requests wait for the server already; wait for one");
+            let message = format!("{SLOW_MAX} requests are under way already; wait for one");
             let error = Error::new(Code::TooManyRequests, "waiting", message);
             return self.answer(id, Err(error)).await;
         }

@@ -261,6 +261,7 @@ impl Core {
         if let Some(generation) = raised? {
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
+            self.begin_housekeeping(now);
             if self.lease.wanted && !self.is_logged_out() {
                 self.log_in(now);
             }
@@ -342,6 +343,7 @@ impl Core {
         self.lease.behind = found.more;
         self.lease.to_send = true;
         self.changed = true;
+        self.house_was_used(now);
         self.due = found.due;
         let generation = self.lease.generation;
         if generation.is_some_and(|generation| generation != found.generation) {

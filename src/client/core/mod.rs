@@ -15,6 +15,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod housekeeping;
 mod lease;
 mod meaning;
 mod preview;
@@ -30,6 +31,7 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+use housekeeping::Housekeeping;
 pub use lease::{LOOK_EVERY_MS, Role};
 use lease::{Lease, must_sync};
 pub use push::PushTaken;
@@ -41,7 +43,7 @@ use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
-use super::store::{Salvage, Store, Tx};
+use super::store::{Restored, Salvage, Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
@@ -128,6 +130,7 @@ pub struct Core {
     session: Session,
     lease: Lease,
     tokens: Tokens,
+    housekeeping: Housekeeping,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
@@ -167,6 +170,7 @@ impl Core {
         mut entropy: Entropy,
     ) -> Result<Self, Error> {
         let salvage = store.take_salvage();
+        let restored = store.take_restored();
         let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
         let ((clock, clock_notes), feed) = store.transact(begin)?;
         let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
@@ -178,6 +182,7 @@ impl Core {
             clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
+            housekeeping: Housekeeping::new(),
             lease,
             due,
             effects: VecDeque::new(),
@@ -190,6 +195,9 @@ impl Core {
         if let Some(salvage) = salvage {
             core.tell_salvage(salvage);
         }
+        if let Some(restored) = restored {
+            core.tell_restored(&restored);
+        }
         Ok(core)
     }
 
@@ -200,6 +208,13 @@ impl Core {
             salvage.set_aside.path.display()
         ));
         self.tell_from(salvage.begins_behind);
+    }
+
+    /// The file is a copy that is opened for the first time: what that ended is told.
+    fn tell_restored(&mut self, restored: &Restored) {
+        let message = "the database is a copy; this device is another one since";
+        self.session.error = Some(message.to_owned());
+        self.tell_from(restored.begins_behind);
     }
 
     /// Whether the file lost its name while it was open, or damage was found in it: only a new core,
@@ -250,6 +265,7 @@ impl Core {
         let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .chain(self.next_token_timeout())
+            .chain(self.next_chore())
             .min()
     }
 
@@ -258,7 +274,8 @@ impl Core {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
         self.token_timeout(now);
-        self.session_timeout(now).and(file)
+        let session = self.session_timeout(now);
+        session.and(file).and(self.housekeeping_timeout(now))
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -424,6 +441,9 @@ impl Core {
         }
         if noted {
             self.clock_notes.done(step);
+        }
+        if written {
+            self.house_was_used(now);
         }
         self.due = due;
         self.tell_own(told);

@@ -25,6 +25,9 @@ impl Work<'_> {
                 && stored.call.revision >= call.revision
                 && !is_forgotten(&stored.call)
         });
+        if stored.is_none() && self.tx.is_left_behind(call)? {
+            return Ok(());
+        }
         match &stored {
             Some(stored) if known => self.ring_after_all(&stored.call)?,
             stored => self.replace_record(stored.as_ref(), call, live)?,

@@ -272,6 +272,7 @@ impl Running {
     /// Closes the connection and the file. What keeps it from being tidy is told, and does not keep
     /// it from being closed.
     pub(super) fn pause(&mut self, until: Instant) -> Result<(), Error> {
+        self.shared.copying().stop();
         let Some(core) = &mut self.core else {
             return Ok(());
         };
@@ -340,6 +341,7 @@ impl Running {
         }
         self.core = Some(core);
         self.next_look = i64::MIN;
+        self.shared.copying().go_on();
         self.shared.open.store(true, Ordering::Release);
         // Others may have written while nobody looked.
         self.shared.subscribers.tell_changed();

@@ -4,9 +4,11 @@
 //! or written in one is told to anybody before it has been committed and synced. The schema, with
 //! what each column means, is in `schema/client/`.
 
+mod backup;
 mod calls;
 mod clock;
 mod commands;
+mod compact;
 mod error;
 mod files;
 mod journal;
@@ -16,6 +18,7 @@ mod meta;
 mod migrate;
 mod page;
 mod read;
+mod retention;
 mod rows;
 mod salvage;
 
@@ -31,13 +34,16 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 #[cfg(test)]
 pub use rusqlite::Connection as ByHand;
 
+pub use backup::{Copying, Restored, back_up, restore};
 pub use calls::StoredCall;
 pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
+pub use compact::{Log, Space};
 pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use page::{CallEntry, Filter, Page, Query};
 pub use read::{PendingCommand, Readers, RingEntry, StatusCounts};
+pub use retention::{CallsCut, Swept};
 pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
@@ -78,6 +84,7 @@ pub struct Store {
     is_damaged: bool,
     doubts: u64,
     salvage: Option<Salvage>,
+    restored: Option<Restored>,
     memory: Memory,
     user: UserId,
     device: DeviceId,
@@ -185,12 +192,18 @@ impl Store {
             is_damaged: false,
             doubts: 0,
             salvage: None,
+            restored: None,
             memory: Memory::Normal,
             user: user.clone(),
             device: fresh_device.clone(),
             lock: FileLock::not_held(files, file),
         };
-        store.device = store.transact(|tx| tx.identify(fresh_device))?;
+        (store.device, store.restored) = store.transact(|tx| {
+            let device = tx.identify(fresh_device)?;
+            let restored = tx.adopt_copy(fresh_device)?;
+            let device = restored.as_ref().map_or(device, |_| fresh_device.clone());
+            Ok((device, restored))
+        })?;
         store.set_checkpoint_on_close(true);
         store.identity = store.identity_now();
         Ok(store)
@@ -465,6 +478,7 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Otherwise binding another value can have a cached statement compiled anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    compact::prepare_empty(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

@@ -65,7 +65,8 @@ impl State {
             Err(error) => return self.refuse(work, conn, error),
         };
         let row = self.renewed_row(&hello, row, work.now);
-        let cursor_valid = cursor_valid && !is_ahead;
+        let trimmed = work.read()?.trimmed(&hello.user)?;
+        let cursor_valid = cursor_valid && !is_ahead && hello.cursor.seq >= trimmed;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
         let row = DeviceRow {
             settled_number: row.settled_number.max(settled),

@@ -74,6 +74,9 @@ impl State {
         if !is_next_hello_of(&row, hello) || !work.read()?.knows_cursor(hello.cursor)? {
             return Ok(None);
         }
+        if hello.cursor.seq < work.read()?.trimmed(&hello.user)? {
+            return Ok(None);
+        }
         let mut preview = Preview {
             server_time: work.now,
             epoch: self.epoch,
