@@ -53,7 +53,11 @@ pub use client::{
     config::{Config, Memory},
     core::{PushTaken, Role, TokenWanted},
     engine::Engine,
-    event::{CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind},
+    event::{
+        CommandSettled, ConnectionCause, ConnectionChange, ConnectionState, Event, EventKind,
+        SetAside,
+    },
+    housekeeping::{Backup, Compacted, Retention, Storage},
     live::Live,
     options::{CallingInviteOptions, CommandOptions, InviteOptions},
     result::{

@@ -16,6 +16,8 @@ pub const USERS_IN_LIFE_MAX: usize = 20;
 pub const MEMBERS_MAX_DEFAULT: usize = 10;
 /// Most bytes of extendedData, unless set otherwise.
 pub const EXTENDED_DATA_BYTES_MAX_DEFAULT: usize = 2048;
+/// A server may allow so many: with more a command would not fit into a frame.
+pub const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 /// Most bytes of all the text of a pushConfig together.
 pub const PUSH_BYTES_MAX: usize = 4096;
 /// Most bytes of a pushConfig's resourcesID.

@@ -2,6 +2,7 @@
 
 mod output;
 mod stream;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use output::{note, note_damage, print, shown, style};
     offhook inspect alice.db pending\n  \
     offhook inspect alice.db doctor\n  \
     offhook inspect alice.db watch\n  \
+    offhook inspect alice.db web\n  \
     offhook inspect alice.db export --copy bug-report.db\n  \
     offhook inspect alice.db timeline --json | jq '.timeline[] | select(.source == \"app\")'")]
 pub struct Args {
@@ -51,6 +53,7 @@ pub enum Question {
     Doctor(DoctorArgs),
     Export(ExportArgs),
     Watch(WatchArgs),
+    Web(web::Args),
 }
 
 /// List the calls that the user made, was invited to or joined, newest first.
@@ -175,6 +178,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
             stream::copy(&mut open(&file)?, &to, how)
         }
         Question::Watch(WatchArgs {}) => stream::watch(open(&file)?, &file, how),
+        // It opens the file for each look.
+        Question::Web(args) => web::run(&file, &args),
     }
 }
 
@@ -271,6 +276,7 @@ fn filter(args: CallsArgs) -> Filter {
         missed: args.missed,
         with: args.with,
         since_ms: args.since,
+        search: None,
     }
 }
 

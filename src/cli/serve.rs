@@ -21,6 +21,7 @@ use crate::server::{Server, ServerConfig};
     Settings (--set KEY=VALUE):\n  \
     heartbeat_s 10, offline_after_s 35, not_received_check_s 5 (3-5), abandoned_after_s 7200,\n  \
     extended_data_max 2048 (at most 4096), devices_max 10, members_max 10 (at most 20),\n  \
+    calls_kept_days 365 after their end, devices_kept_days 365 after their last hello (0: for ever),\n  \
     users open|registered, join anyone|invited, glare refuse|allow")]
 pub struct Args {
     /// Where to listen; port 0 takes a free port and prints it.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::housekeeping::Retention;
 use super::roots::Roots;
 use super::token::TokenProvider;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub build: String,
     /// How much memory the engine may take.
     pub memory: Memory,
+    /// How much of the past the database keeps.
+    pub retention: Retention,
 }
 
 /// Says whether there is a token and nothing of it: it is often what a log shows of an app.
@@ -72,6 +75,7 @@ impl fmt::Debug for Config {
             wait,
             build,
             memory,
+            retention,
         } = self;
         formatter
             .debug_struct("Config")
@@ -85,6 +89,7 @@ impl fmt::Debug for Config {
             .field("wait", wait)
             .field("build", build)
             .field("memory", memory)
+            .field("retention", retention)
             .finish()
     }
 }
@@ -107,6 +112,7 @@ impl Config {
             wait: Duration::from_secs(super::core::WAIT_S_DEFAULT.into()),
             build: concat!("offhook ", env!("CARGO_PKG_VERSION")).to_owned(),
             memory: Memory::Normal,
+            retention: Retention::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::config::Config;
 use super::core::{LinkStatus, PushTaken, Submission, Submitted};
 use super::event::Event;
+use super::housekeeping::{Backup, Compacted, Storage};
 use super::live::Live;
 use super::options::{CallingInviteOptions, CommandOptions, InviteOptions};
 use super::result::{
@@ -16,10 +17,13 @@ use super::result::{
 };
 use super::shell::{Shared, Shell};
 use super::status::Status;
-use super::store::{Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION};
+use super::store::{
+    OsFiles, Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, StatusCounts,
+    back_up, restore,
+};
 use super::subscription::{Changes, Events};
 use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::protocol::TOKEN_BYTES_MAX;
 
 /// The reader of the journal that [`Engine::acknowledge`] speaks for.
@@ -57,8 +61,7 @@ const PAUSE_DEFAULT: Duration = Duration::from_secs(5);
 /// half a second when that one pauses, closes or dies. A process that is suspended without a pause
 /// keeps the connection's place. A start that may not wait ([`InviteOptions::wait_s`] 0) is refused
 /// by an engine that waits: it has no connection to start by. Of a command that a handle in one
-/// process waits for, the other processes may or may not hear
-/// [`crate::EventKind::CommandSettled`].
+/// process waits for, the other processes hear [`crate::EventKind::CommandSettled`].
 #[derive(Clone)]
 pub struct Engine {
     shell: Shell,
@@ -73,6 +76,7 @@ impl Engine {
     /// A file that is damaged is set aside as `<name>.corrupt-<n>`, and another one begun under a new
     /// device id: what waited in it and was never sent goes on waiting, what was sent ends with
     /// [`crate::Code::UnknownOutcome`], and the calls come back from the server.
+    /// [`crate::EventKind::DatabaseSetAside`] says so.
     ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for what the configuration has wrong, or a file that is
@@ -93,7 +97,7 @@ impl Engine {
         check_token(config.token.as_deref())?;
         let readers = Readers::new(&config.database, &user).with_memory(config.memory);
         let readers = Arc::new(readers);
-        let (shell, shared, events) = Shell::start(config, user)?;
+        let (shell, shared, events) = Shell::start(config, user, Arc::clone(&readers))?;
         let engine = Self {
             shell,
             readers,
@@ -293,6 +297,12 @@ impl Engine {
         self.shared.fresh_op()
     }
 
+    /// After which position of the journal the stream begins that [`Self::open_with_events`] gives.
+    #[doc(hidden)]
+    pub fn events_begin_after(&self) -> u64 {
+        self.shared.begins_after()
+    }
+
     /// The verdict at that position was handed to who waited for it: it is owed to nobody else.
     #[doc(hidden)]
     pub fn verdict_taken(&self, position: u64) {
@@ -350,7 +360,7 @@ impl Engine {
     }
 
     /// The app has taken in all events up to a position; it is kept over restarts and never goes
-    /// back.
+    /// back. A position that no event has had yet is read as the last one.
     ///
     /// # Errors
     /// What keeps it from the disk.
@@ -406,7 +416,7 @@ impl Engine {
         self.readers.ringing(now)
     }
 
-    /// How the engine is.
+    /// How the engine is. Of a database that is damaged, nothing is counted, and the error says why.
     ///
     /// # Errors
     /// What keeps the file from being read.
@@ -424,14 +434,20 @@ impl Engine {
                 ))
             })
             .await?;
-        let counts = self.readers.counts()?;
         let LinkStatus {
             state,
             cause,
             since,
-            error,
+            mut error,
             rtt_ms,
         } = link;
+        let counts = match self.readers.counts() {
+            Err(damage) if damage.code == Code::Corrupt => {
+                error = Some(damage.to_string());
+                StatusCounts::default()
+            }
+            counts => counts?,
+        };
         Ok(Status {
             user_id,
             device_id,
@@ -464,7 +480,7 @@ impl Engine {
 
     /// Whether there is a network. Without one nothing is sent, nothing is heard, and nobody is
     /// told; with one again, the engine reconnects at once. An engine that waits for another's
-    /// connection keeps it for its own.
+    /// connection keeps it for its own, and one that is paused knows it after [`Self::resume`].
     ///
     /// # Errors
     /// Only [`crate::Code::Closed`].
@@ -515,6 +531,70 @@ impl Engine {
             .await
     }
 
+    /// How much room the database takes.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
+    pub async fn storage(&self) -> Result<Storage, Error> {
+        self.shell.ask(|core, _| core.storage()).await
+    }
+
+    /// Gives back what the database has room for and does not use, in small steps between which
+    /// everything else goes on. The engine does it by itself when it pays (see `docs/limits.md`);
+    /// this does it now, and down to the last page. A file that was made by a build that could not do
+    /// it in steps is written anew once, during which commands wait.
+    ///
+    /// # Errors
+    /// What keeps the file from being written; what was given back stays so.
+    pub async fn compact(&self) -> Result<Compacted, Error> {
+        let before = self.storage().await?;
+        while self.shell.ask(|core, now| core.compact_step(now)).await? {}
+        let after = self.storage().await?;
+        Ok(Compacted {
+            bytes_before: before.bytes,
+            bytes_after: after.bytes,
+        })
+    }
+
+    /// Copies the database, as it is at one moment, into a file that is not there yet, readable for
+    /// its owner alone. Everything else goes on meanwhile; a pause ends it. What was removed from
+    /// the database is not in the copy. For [`Self::restore`].
+    ///
+    /// # Errors
+    /// [`crate::Code::InvalidParameter`] for a name that is taken or belongs to the database itself;
+    /// [`crate::Code::InUse`] while another copy is being made, [`crate::Code::DiskFull`],
+    /// [`crate::Code::ReadOnly`], [`crate::Code::Corrupt`]. Then there is no copy.
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup, Error> {
+        self.shared.check_open()?;
+        let path = path.as_ref().to_owned();
+        let shared = Arc::clone(&self.shared);
+        beside(move || {
+            let turn = shared.copying().begin()?;
+            back_up(&OsFiles, shared.database(), &path, &turn)
+        })
+        .await
+    }
+
+    /// Puts a copy where a database is to be and nothing is yet; [`Self::open`] opens it.
+    ///
+    /// What comes back is a copy, and the device that it was made of may go on: opened for the first
+    /// time it is another device, with its history. Commands that waited in it end with
+    /// [`crate::Code::Dropped`], whether or not they were sent since, so nothing is done twice; calls
+    /// that were on the other device are not on this one; what happened since comes from the server.
+    ///
+    /// # Errors
+    /// [`crate::Code::InvalidParameter`] for a place that is taken, or if there is no such copy;
+    /// [`crate::Code::InUse`] while an engine has the place; [`crate::Code::NewerVersion`],
+    /// [`crate::Code::Corrupt`], [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`]. Then nothing
+    /// is there.
+    pub async fn restore(
+        backup: impl AsRef<Path>,
+        database: impl AsRef<Path>,
+    ) -> Result<Backup, Error> {
+        let (backup, database) = (backup.as_ref().to_owned(), database.as_ref().to_owned());
+        beside(move || restore(&OsFiles, &backup, &database)).await
+    }
+
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
     /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
     /// is how long it may take, 5 s unless given. Another engine that waits takes over.
@@ -529,7 +609,8 @@ impl Engine {
 
     /// The app is awake again: the file is opened and a connection is made, if no other engine has
     /// one. Streams of events go on with what others journaled meanwhile. Also logs in again after a
-    /// logout or after having been kicked out, and opens a file anew that lost its name.
+    /// logout or after having been kicked out, and opens a file anew that lost its name or in which
+    /// damage was found.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -568,6 +649,24 @@ impl Engine {
     pub fn database(&self) -> &Path {
         self.shared.database()
     }
+}
+
+/// Does what takes long on a thread of its own, and waits for it.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (done, answer) = oneshot::channel();
+    let failed = |why: &str| Error::new(Code::Internal, "thread", why);
+    std::thread::Builder::new()
+        .name("offhook-copy".into())
+        .spawn(move || {
+            // Whoever asked may have gone; what was done is done.
+            let _ = done.send(work());
+        })
+        .map_err(|error| failed(&format!("no thread can be started: {error}")))?;
+    answer
+        .await
+        .unwrap_or_else(|_| Err(failed("the thread ended")))
 }
 
 /// One that is longer would not fit into a hello.

@@ -1,11 +1,16 @@
 //! What an engine tells its app besides the calls themselves.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
 use crate::call::{CallEvent, CallId, CommandKind, Op, Outcome};
 use crate::error::Error;
+
+/// The name of [`EventKind::DatabaseSetAside`], by which it is found in the journal, too.
+pub(super) const DATABASE_SET_ASIDE: &str = "databaseSetAside";
 
 /// Something an app hears.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +36,24 @@ pub enum EventKind {
         /// In this many seconds.
         seconds: u32,
     },
+    /// The database was damaged and set aside, and another one begun in its place: this device is
+    /// another one since, and its calls come back from the server.
+    DatabaseSetAside(SetAside),
+}
+
+/// What became of a damaged database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Commands that were never sent and go on waiting.
+    pub pending: u64,
+    /// Commands that had been sent, of which nobody can know what became. The verdict of each,
+    /// [`crate::Code::UnknownOutcome`], follows.
+    pub ended: u64,
+    /// Commands that were found without a verdict and could not be taken over: damaged, or only
+    /// for a newer build. What was in pages that cannot be read at all is not counted.
+    pub lost: u64,
 }
 
 /// The verdict of a command.
@@ -121,6 +144,7 @@ impl EventKind {
             Self::CommandSettled(_) => "commandSettled",
             Self::ConnectionStateChanged(_) => "connectionStateChanged",
             Self::TokenWillExpire { .. } => "tokenWillExpire",
+            Self::DatabaseSetAside(_) => DATABASE_SET_ASIDE,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::event::{CommandSettled, EventKind};
+use super::event::{CommandSettled, EventKind, SetAside};
 use super::store::{CallEntry, PendingCommand, RingEntry};
 use crate::call::{CallId, Command, Op, Outcome, UserError};
 use crate::error::Error;
@@ -27,6 +27,24 @@ pub fn event_params(kind: &EventKind) -> Value {
             "extendedData": change.detail,
         }),
         EventKind::TokenWillExpire { seconds } => json!({ "second": seconds }),
+        EventKind::DatabaseSetAside(aside) => json!({
+            "path": aside.path.to_string_lossy(),
+            "pending": aside.pending,
+            "ended": aside.ended,
+            "lost": aside.lost,
+        }),
+    }
+}
+
+/// What [`event_params`] wrote of a database that was set aside.
+pub fn set_aside(params: &Value) -> SetAside {
+    let count = |field| params.get(field).and_then(Value::as_u64).unwrap_or(0);
+    let path = params.get("path").and_then(Value::as_str);
+    SetAside {
+        path: path.unwrap_or_default().into(),
+        pending: count("pending"),
+        ended: count("ended"),
+        lost: count("lost"),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod event;
+pub mod housekeeping;
 pub mod json;
 pub mod link;
 pub mod live;

@@ -21,7 +21,7 @@ use super::clock::{Now, boot, now};
 use super::config::{Config, Memory};
 use super::core::{Core, CoreSettings, Entropy, Submission, Submitted};
 use super::link::{LinkConfig, QuicLink};
-use super::store::Store;
+use super::store::{Copying, Readers, Store};
 use super::subscription::{Changes, Events, Subscribers};
 use crate::call::{DeviceId, Op, Outcome, UserId};
 use crate::error::{Code, Error};
@@ -81,6 +81,10 @@ pub(super) struct Shared {
     /// Nobody holds the engine any more. The channel does not tell: the link has an end of it, too.
     abandoned: AtomicBool,
     database: PathBuf,
+    /// The copy that is being made of the file.
+    copying: Copying,
+    /// After which position of the journal the first stream of events begins.
+    begins_after: u64,
     /// Positions of verdicts that were handed over.
     taken: Mutex<Vec<u64>>,
 }
@@ -96,6 +100,14 @@ impl Shared {
 
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    pub fn copying(&self) -> &Copying {
+        &self.copying
+    }
+
+    pub fn begins_after(&self) -> u64 {
+        self.begins_after
     }
 
     pub fn fresh_op(&self) -> Op {
@@ -122,7 +134,11 @@ impl Shared {
 
 impl Shell {
     /// Starts the core's thread; the stream that it gives begins before anything is told.
-    pub fn start(config: Config, user: UserId) -> Result<(Self, Arc<Shared>, Events), Error> {
+    pub fn start(
+        config: Config,
+        user: UserId,
+        readers: Arc<Readers>,
+    ) -> Result<(Self, Arc<Shared>, Events), Error> {
         let core = open_core(&config, &user)?;
         let room = match config.memory {
             Memory::Normal => INPUTS_MAX,
@@ -148,6 +164,8 @@ impl Shell {
             open: AtomicBool::new(true),
             abandoned: AtomicBool::new(false),
             database: config.database.clone(),
+            copying: Copying::default(),
+            begins_after: core.events_begin_after(),
             taken: Mutex::default(),
         });
         let running = Running {
@@ -159,10 +177,12 @@ impl Shell {
             core: Some(core),
             next_look: i64::MIN,
             told: None,
+            link_kept: None,
             config,
             logged_out: false,
             user,
             link,
+            readers,
             shared: shared.clone(),
             waiters: BTreeMap::new(),
             renewing: VecDeque::new(),
@@ -318,7 +338,9 @@ fn try_open_core(config: &Config, user: &UserId) -> Result<Core, Error> {
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         u64::from_ne_bytes([a, b, c, d, e, f, g, h])
     });
-    Core::new(now(), store, settings, entropy)
+    let mut core = Core::new(now(), store, settings, entropy)?;
+    core.set_retention(config.retention);
+    Ok(core)
 }
 
 /// Without the system's randomness an identifier is made of the time; it only has to be new.

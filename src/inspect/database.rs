@@ -60,6 +60,8 @@ pub struct Database {
     /// What the files looked like when it was opened.
     files: Files,
     version: i64,
+    /// How long a question may take.
+    within: Duration,
 }
 
 /// What a database was like at some moment, to see whether it still is.
@@ -86,6 +88,18 @@ impl Database {
         self.version
     }
 
+    /// Gives questions another time than usual.
+    pub(super) fn within(self, within: Duration) -> Self {
+        Self { within, ..self }
+    }
+
+    /// Lowers what SQLite may take of memory, for the rest of this process.
+    pub(super) fn bound_heap(&self, bytes: i64) -> Result<(), Error> {
+        let sql = format!("PRAGMA hard_heap_limit = {bytes}");
+        let set = self.connection.query_row(&sql, [], |_| Ok(()));
+        set.map_err(|error| Error::new(&self.path, error.into()))
+    }
+
     /// The file, as it was named.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -104,7 +118,7 @@ impl Database {
     /// The file is gone, or locked for long.
     pub(super) fn mark(&mut self) -> Result<Mark, Error> {
         if self.files.identity != Files::of(&self.path).identity || self.is_stale() {
-            *self = Self::open(&self.path)?;
+            *self = Self::open(&self.path)?.within(self.within);
         }
         let version = match self.access {
             Access::Shared => self
@@ -144,9 +158,9 @@ impl Database {
     ) -> Result<T, Error> {
         for _ in 0..ATTEMPTS_MAX {
             if self.is_stale() {
-                *self = Self::open(&self.path)?;
+                *self = Self::open(&self.path)?.within(self.within);
             }
-            let answer = self.ask(&question, QUESTION_WITHIN);
+            let answer = self.ask(&question, self.within);
             if !self.is_stale() {
                 return answer.map_err(|problem| Error::new(&self.path, problem));
             }
@@ -214,6 +228,7 @@ impl Database {
             access,
             files,
             version,
+            within: QUESTION_WITHIN,
         })
     }
 }
@@ -329,7 +344,7 @@ fn percent_encoded(path: &Path) -> Result<String, Problem> {
 
 /// What can be seen of the files from outside; changes when an app opens or writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Files {
+pub(super) struct Files {
     database: Option<Stamp>,
     wal: Option<Stamp>,
     has_shm: bool,
@@ -341,7 +356,7 @@ struct Files {
 type Stamp = (u64, Option<SystemTime>);
 
 impl Files {
-    fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         let real = real_path(path).unwrap_or_else(|_| path.to_owned());
         Self {
             database: stamp(&real),
@@ -349,6 +364,12 @@ impl Files {
             has_shm: stamp(&beside(&real, "-shm")).is_some(),
             identity: identity(&real),
         }
+    }
+
+    /// The last change of any of them, where the file system tells.
+    pub(super) fn changed(&self) -> Option<SystemTime> {
+        let stamps = [self.database, self.wal];
+        stamps.into_iter().flatten().filter_map(|(_, at)| at).max()
     }
 
     /// Whoever has the database open in WAL mode has both files beside it.

@@ -20,6 +20,7 @@ mod schema;
 mod stats;
 mod table;
 pub mod text;
+pub mod web;
 
 pub use database::Database;
 pub use doctor::{Checkup, Finding, Severity};

@@ -54,7 +54,7 @@ pub struct CallDetails {
     /// Its place in the list; the `next_flag` of a page that ends with it.
     pub sort_key: i64,
     /// The life of the server that told this revision.
-    pub epoch: i64,
+    pub epoch: u64,
     /// Counts the changes; 0: known by push only.
     pub revision: i64,
     /// How long an invitation lasts unless it says otherwise, in seconds.

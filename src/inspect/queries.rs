@@ -37,6 +37,8 @@ pub struct Filter {
     pub missed: bool,
     /// Only calls that this user is or was in.
     pub with: Option<String>,
+    /// Only calls in whose id, members or data this stands, in capitals or not.
+    pub search: Option<String>,
     /// Only calls created then or later, in ms.
     pub since_ms: Option<i64>,
 }
@@ -49,6 +51,7 @@ impl Default for Filter {
             state: None,
             missed: false,
             with: None,
+            search: None,
             since_ms: None,
         }
     }
@@ -89,6 +92,15 @@ impl Database {
     pub fn pending(&mut self) -> Result<Pending, Error> {
         let version = self.version();
         self.read(|snapshot| Snapshot::of(snapshot, version).pending())
+    }
+
+    /// The user whose database this is; empty where it does not say.
+    ///
+    /// # Errors
+    /// As [`Database::calls`].
+    pub fn owner(&mut self) -> Result<String, Error> {
+        let version = self.version();
+        self.read(|snapshot| Snapshot::of(snapshot, version).me())
     }
 
     /// What happened, oldest first: the first [`TIMELINE_MAX`] entries from a time on, or else the
@@ -384,7 +396,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 
 fn is_unfiltered(filter: &Filter) -> bool {
     // `since` only says where the range ends.
-    filter.state.is_none() && !filter.missed && filter.with.is_none()
+    filter.state.is_none() && !filter.missed && filter.with.is_none() && filter.search.is_none()
 }
 
 fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
@@ -408,6 +420,16 @@ fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
              WHERE members.sort_key = calls.sort_key AND members.user_id = ?)",
         );
         values.push(Sql::Text(user.clone()));
+    }
+    if let Some(words) = &filter.search {
+        conditions.push(
+            "(instr(lower(call_id), lower(?)) OR instr(lower(extended_data), lower(?)) \
+              OR instr(lower(end_data), lower(?)) \
+              OR EXISTS (SELECT 1 FROM members WHERE members.sort_key = calls.sort_key \
+                          AND (instr(lower(members.user_id), lower(?)) \
+                               OR instr(lower(members.extended_data), lower(?)))))",
+        );
+        values.extend((0..5).map(|_| Sql::Text(words.clone())));
     }
     if let Some(since_ms) = filter.since_ms {
         // The key alone ends the scan early; it may be of a later ms than the call.

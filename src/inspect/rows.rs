@@ -170,7 +170,7 @@ pub(super) fn call(row: &Fields<'_>) -> Call {
 pub(super) fn details(row: &Fields<'_>) -> CallDetails {
     CallDetails {
         sort_key: row.number("sort_key"),
-        epoch: row.number("epoch"),
+        epoch: row.number("epoch").cast_unsigned(),
         revision: row.number("revision"),
         timeout_s: row.number("timeout_s"),
         not_received_check: row.flag("not_received_check"),

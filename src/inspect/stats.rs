@@ -87,7 +87,7 @@ pub struct ReaderStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FeedStats {
     /// The life of the server that counted the cursor; 0: none yet.
-    pub epoch: i64,
+    pub epoch: u64,
     /// The last change of the feed that is in the file.
     pub cursor: i64,
     /// When the server was last heard, noted every few minutes; 0: never.
@@ -240,7 +240,7 @@ impl Snapshot<'_> {
     fn feed(&self) -> Result<FeedStats, Problem> {
         let columns = &["epoch", "cursor", "heard_at_ms"];
         let rows = self.rows(("feed", columns), "LIMIT 1", [], |row| FeedStats {
-            epoch: row.number("epoch"),
+            epoch: row.number("epoch").cast_unsigned(),
             cursor: row.number("cursor"),
             heard_at_ms: row.number("heard_at_ms"),
         });

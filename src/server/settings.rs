@@ -9,6 +9,8 @@
 //! | `extended_data_max` | 2048 | 1–4096 bytes |
 //! | `devices_max` | 10 | 1–100 |
 //! | `members_max` | 10 | 2–20 |
+//! | `calls_kept_days` | 365 | 0–36500, after its end; 0: for ever |
+//! | `devices_kept_days` | 365 | 0–36500, after its last hello; 0: for ever |
 //! | `users` | `open` | `open`: anybody may be rung · `registered`: only who has ever connected |
 //! | `join` | `anyone` | `anyone` with a call's id · `invited`: only who was a member |
 //! | `glare` | `refuse` | `refuse` · `allow` ringing the one whose ring is pending |
@@ -25,17 +27,23 @@ use crate::protocol::Limits;
 /// A device may miss this many heartbeats in a row less one before it counts as offline.
 const HEARTBEATS_UNTIL_OFFLINE: u32 = 3;
 
+/// For how many days calls that are over and devices that are gone are kept.
+const KEPT_DAYS_DEFAULT: u32 = 365;
+const DAY_MS: Millis = 86_400_000;
+
 const HEARTBEAT_S: RangeInclusive<u32> = 1..=600;
 const OFFLINE_AFTER_S: RangeInclusive<u32> = 1..=3_600;
 const NOT_RECEIVED_CHECK_S: RangeInclusive<u32> = 3..=5;
 const ABANDONED_AFTER_S: RangeInclusive<u32> = 1..=604_800;
 const EXTENDED_DATA_MAX: RangeInclusive<usize> = 1..=4_096;
 const DEVICES_MAX: RangeInclusive<usize> = 1..=100;
+const KEPT_DAYS: RangeInclusive<u32> = 0..=36_500;
 const MEMBERS_MAX: RangeInclusive<usize> = 2..=USERS_IN_LIFE_MAX;
 
 /// Every key, for the error that answers an unknown one.
 const KEYS: &str = "heartbeat_s, offline_after_s, not_received_check_s, abandoned_after_s, \
-                    extended_data_max, devices_max, members_max, users, join, glare";
+                    extended_data_max, devices_max, members_max, calls_kept_days, \
+                    devices_kept_days, users, join, glare";
 
 /// The settings of a server. [`Default`] is what `docs/semantics.md` says; [`Settings::set`] changes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +62,10 @@ pub struct Settings {
     pub devices_max: usize,
     /// Most members of a call at a time.
     pub members_max: usize,
+    /// After how many days a call that is over is removed; 0: never.
+    pub calls_kept_days: u32,
+    /// After how many days a device that did not say hello is forgotten; 0: never.
+    pub devices_kept_days: u32,
     /// Whether only users who have ever connected can be rung.
     pub registered_users_only: bool,
     /// Whether only who was a member may join a call.
@@ -99,6 +111,8 @@ impl Default for Settings {
             extended_data_max: EXTENDED_DATA_BYTES_MAX_DEFAULT,
             devices_max: 10,
             members_max: MEMBERS_MAX_DEFAULT,
+            calls_kept_days: KEPT_DAYS_DEFAULT,
+            devices_kept_days: KEPT_DAYS_DEFAULT,
             registered_users_only: false,
             join_invited_only: false,
             allow_glare: false,
@@ -134,6 +148,12 @@ impl Settings {
             }
             "devices_max" => self.devices_max = number("devices_max", value, DEVICES_MAX)?,
             "members_max" => self.members_max = number("members_max", value, MEMBERS_MAX)?,
+            "calls_kept_days" => {
+                self.calls_kept_days = number("calls_kept_days", value, KEPT_DAYS)?;
+            }
+            "devices_kept_days" => {
+                self.devices_kept_days = number("devices_kept_days", value, KEPT_DAYS)?;
+            }
             "users" => self.registered_users_only = choice("users", value, "open", "registered")?,
             "join" => self.join_invited_only = choice("join", value, "anyone", "invited")?,
             "glare" => self.allow_glare = choice("glare", value, "refuse", "allow")?,
@@ -172,10 +192,24 @@ impl Settings {
         Millis::from(self.offline_after_s) * 1_000
     }
 
+    /// Calls that ended before that are removed; `None`: none are.
+    pub fn calls_kept_since(&self, now: Millis) -> Option<Millis> {
+        kept_since(self.calls_kept_days, now)
+    }
+
+    /// Devices that said hello last before that are forgotten; `None`: none are.
+    pub fn devices_kept_since(&self, now: Millis) -> Option<Millis> {
+        kept_since(self.devices_kept_days, now)
+    }
+
     /// After how long an advanced call that all are gone from is ended, in milliseconds.
     pub fn abandoned_after_ms(&self) -> Millis {
         Millis::from(self.abandoned_after_s) * 1_000
     }
+}
+
+fn kept_since(days: u32, now: Millis) -> Option<Millis> {
+    (days > 0).then(|| now.saturating_sub(Millis::from(days) * DAY_MS))
 }
 
 fn number<N>(key: &'static str, value: &str, range: RangeInclusive<N>) -> Result<N, SettingError>
@@ -218,6 +252,8 @@ mod tests {
             ("extended_data_max", ["1", "4096"], ["0", "4097"]),
             ("devices_max", ["1", "100"], ["0", "x"]),
             ("members_max", ["2", "20"], ["1", "21"]),
+            ("calls_kept_days", ["0", "36500"], ["-1", "36501"]),
+            ("devices_kept_days", ["0", "36500"], ["-1", "36501"]),
             ("users", ["open", "registered"], ["", "closed"]),
             ("join", ["anyone", "invited"], ["", "Anyone"]),
             ("glare", ["refuse", "allow"], ["", "maybe"]),

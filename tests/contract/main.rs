@@ -29,6 +29,8 @@ macro_rules! on_sqlite {
 }
 
 on_sqlite! {
+    what_ended_before_is_removed_from_every_feed_and_nothing_else
+    devices_that_were_not_here_for_long_are_removed_in_their_order
     a_verdict_is_kept_until_it_is_forgotten
     a_number_is_kept_once
     verdicts_come_back_as_they_were

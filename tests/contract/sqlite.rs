@@ -9,7 +9,7 @@ use offhook::server::store::{Store, StoreError, StoreResult};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::generate::{ringing, settled};
+use crate::generate::{ringing, settled, user};
 use crate::suite::{Home, look, write};
 
 struct Folder(TempDir);
@@ -240,16 +240,39 @@ fn a_folder_that_cannot_be_written_is_told_so() {
 #[test]
 fn a_fresh_schema_is_the_released_one() {
     let folder = folder();
-    drop(SqliteStore::open(folder.path()).expect("a fresh database"));
-    let connection = Connection::open(folder.path().join(DATABASE_FILE)).expect("by hand");
+    let released = include_str!("../../schema/server/0002.golden.sql");
+    assert_eq!(schema_of(folder.path()).trim_end(), released.trim_end());
+}
+
+/// Opens the store, and gives the schema that it has then.
+fn schema_of(folder: &Path) -> String {
+    drop(SqliteStore::open(folder).expect("opens"));
+    let connection = Connection::open(folder.join(DATABASE_FILE)).expect("by hand");
     let mut statement = connection
         .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
         .expect("prepared");
-    let found: String = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .expect("read")
-        .map(|sql| sql.expect("text") + ";\n\n")
-        .collect();
-    let released = include_str!("../../schema/server/0001.golden.sql");
-    assert_eq!(found.trim_end(), released.trim_end());
+    let found = statement.query_map([], |row| row.get::<_, String>(0));
+    let found = found.expect("read");
+    found.map(|sql| sql.expect("text") + ";\n\n").collect()
+}
+
+#[test]
+fn a_database_of_version_1_becomes_what_a_fresh_one_is_and_keeps_what_is_in_it() {
+    let folder = folder();
+    let old = Connection::open(folder.path().join(DATABASE_FILE)).expect("by hand");
+    old.execute_batch(include_str!("../../schema/server/0001_initial.sql"))
+        .expect("version 1");
+    old.execute_batch(
+        "PRAGMA user_version = 1; PRAGMA application_id = 0x4f464853;
+         UPDATE meta SET clock_ms = 7, feed_seq = 3; INSERT INTO users VALUES ('ann', 1, 5);",
+    )
+    .expect("with something in it");
+    drop(old);
+    let released = include_str!("../../schema/server/0002.golden.sql");
+    assert_eq!(schema_of(folder.path()).trim_end(), released.trim_end());
+    let mut store = SqliteStore::open(folder.path()).expect("opens");
+    let mut transaction = store.begin().expect("begins");
+    assert_eq!(transaction.clock(), Ok(7));
+    let ann = transaction.user_capabilities(&user("ann"));
+    assert_eq!(ann.expect("read").map(|one| one.0), Some(1));
 }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use offhook::server::store::{Store, StoreError, StoreResult, Transaction};
 
-use crate::checks::{calls, devices, due, feed, transactions};
+use crate::checks::{calls, devices, due, feed, retention, transactions};
 
 /// Where the data of one store is. Only one store at a time is open in it.
 pub trait Home {
@@ -59,6 +59,8 @@ macro_rules! checks {
 }
 
 checks! {
+    retention::what_ended_before_is_removed_from_every_feed_and_nothing_else,
+    retention::devices_that_were_not_here_for_long_are_removed_in_their_order,
     devices::a_verdict_is_kept_until_it_is_forgotten,
     devices::a_number_is_kept_once,
     devices::verdicts_come_back_as_they_were,

@@ -160,7 +160,9 @@ impl Actor {
                     self.name
                 )
             }
-            EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => {}
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => {}
         }
     }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use offhook::call::{CallId, Command, DeviceId, Mode, UserId};
 use offhook::client::event::EventKind;
-use offhook::{Code, CommandOptions, Config, Engine, Error, Events, InviteOptions, Roots};
+use offhook::{
+    Code, CommandOptions, Config, ConnectionState, Engine, Error, Events, InviteOptions, Roots,
+    SetAside,
+};
 
 use super::device::FILE;
 use super::disk::Disk;
@@ -257,6 +260,132 @@ async fn a_damaged_file_is_set_aside_and_its_outbox_goes_on_under_another_device
     }
 }
 
+/// What an engine tells of a damaged file, live and from its journal: what became of it, and the
+/// commands that ended.
+async fn told_of_damage(engine: &Engine, events: &mut Events) -> (SetAside, Vec<String>) {
+    engine.status().await.unwrap();
+    let (journal, _) = engine.events_since(0, 1_000).await.unwrap();
+    let mut live = Vec::new();
+    while live.len() < journal.len() {
+        let event = events.next().await.unwrap().unwrap();
+        live.extend(event.position.is_some().then_some(event));
+    }
+    assert_eq!(live, journal);
+    let mut told = journal.into_iter().map(|event| event.kind);
+    let Some(EventKind::DatabaseSetAside(aside)) = told.next() else {
+        panic!("it is not told");
+    };
+    let ended = told.map(|kind| match kind {
+        EventKind::CommandSettled(settled) => settled.op.to_string(),
+        other => panic!("{other:?}"),
+    });
+    (aside, ended.collect())
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_over_is_counted_and_all_of_it_is_told() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bob.db");
+    fs::write(&file, &past.bytes).unwrap();
+    let look = Look::in_folder(&file);
+    // As much as a server may allow; more than any may; of a newer build; no command at all.
+    look.execute(
+        "UPDATE commands SET arguments = json_set(arguments, '$.extended_data', hex(zeroblob(4096)))
+          WHERE op = 'unsent-00';
+         UPDATE commands SET arguments = json_set(arguments, '$.extended_data', hex(zeroblob(4097)))
+          WHERE op = 'unsent-01';
+         UPDATE commands SET command = 'callLater' WHERE op = 'unsent-02';
+         UPDATE commands SET arguments = '{' WHERE op = 'unsent-03';",
+    );
+    let place = look.places();
+    drop(look);
+    fs::write(&file, calls(fs::read(&file).unwrap(), &place)).unwrap();
+    fs::write(folder.path().join("bob.db.suspected"), "").unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    let expected = SetAside {
+        path: aside(&folder.path().canonicalize().unwrap(), 1),
+        pending: WAITING as u64 - 3,
+        ended: 1,
+        lost: 3,
+    };
+    assert_eq!((told, ended), (expected, vec!["sent".to_owned()]));
+    let waiting = engine.pending().unwrap();
+    assert_eq!(waiting.len(), WAITING - 3);
+    assert_eq!(waiting[0].op.as_str(), "unsent-00");
+}
+
+#[tokio::test]
+async fn a_file_that_was_damaged_during_a_pause_is_told_of_once() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bob.db");
+    fs::write(&file, &past.bytes).unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    engine.pause(None).await.unwrap();
+    fs::write(&file, calls(fs::read(&file).unwrap(), &past.place)).unwrap();
+    fs::write(folder.path().join("bob.db.suspected"), "").unwrap();
+    engine.resume().await.unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    assert_eq!((told.ended, ended), (1, vec!["sent".to_owned()]));
+    engine.close().await.unwrap();
+    while let Some(event) = events.next().await {
+        assert_eq!(event.unwrap().position, None, "once");
+    }
+}
+
+#[tokio::test]
+async fn damage_that_is_found_while_running_leaves_status_an_answer_and_resume_sets_the_file_aside()
+{
+    let past = past();
+    // Who finds it first: a reader, or the writer.
+    for (name, first) in [("calls_unseen", "reader"), ("commands_call", "writer")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = past.bytes.clone();
+        garbage(page(&mut bytes, past.place.root(name)));
+        fs::write(folder.path().join("bob.db"), &bytes).unwrap();
+        let (engine, mut events) = open(folder.path()).unwrap();
+        if first == "writer" {
+            let invite = engine.call_invite(&["carl"], InviteOptions::default());
+            let error = invite.await.map(drop).unwrap_err();
+            assert_eq!(error.code, Code::Corrupt);
+            assert!(error.message.contains("resume"), "{error}");
+        }
+        let status = engine.status().await.unwrap();
+        if first == "reader" {
+            assert!(status.error.unwrap().contains("damaged"));
+        }
+        assert_eq!(status.device_id.as_str(), past.device);
+        assert!(!aside(folder.path(), 1).exists());
+        engine.resume().await.unwrap();
+        let (told, ended) = told_of_damage(&engine, &mut events).await;
+        assert!(told.path.exists());
+        assert_eq!(
+            (told.pending, ended),
+            (WAITING as u64, vec!["sent".to_owned()])
+        );
+        assert_ne!(engine.status().await.unwrap().device_id, status.device_id);
+        assert_eq!(engine.pending().unwrap().len(), WAITING);
+    }
+}
+
+#[tokio::test]
+async fn resume_of_a_suspected_file_that_is_whole_goes_on_with_it_and_logs_in() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bob.db"), &past.bytes).unwrap();
+    let (engine, _) = open(folder.path()).unwrap();
+    engine.logout().await.unwrap();
+    let mark = folder.path().join("bob.db.suspected");
+    fs::write(&mark, "").unwrap();
+    engine.resume().await.unwrap();
+    let status = engine.status().await.unwrap();
+    assert_eq!(status.device_id.as_str(), past.device);
+    assert_eq!(status.connection, ConnectionState::Connecting);
+    assert!(!mark.exists() && !aside(folder.path(), 1).exists());
+}
+
 #[tokio::test]
 async fn what_was_set_aside_is_what_was_there_byte_for_byte() {
     let past = past();
@@ -265,6 +394,27 @@ async fn what_was_set_aside_is_what_was_there_byte_for_byte() {
     fs::write(folder.path().join("bob.db"), &bytes).unwrap();
     drop(open(folder.path()).unwrap());
     assert!(fs::read(aside(folder.path(), 1)).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_file_that_was_emptied_is_set_aside_with_its_log() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let [file, log] = ["bob.db", "bob.db-wal"].map(|name| folder.path().join(name));
+    fs::write(&file, &past.bytes).unwrap();
+    let (engine, _) = open(folder.path()).unwrap();
+    let invite = engine.call_invite(&["carl"], InviteOptions::default());
+    invite.await.unwrap();
+    let unsaved = fs::read(&log).unwrap();
+    assert!(!unsaved.is_empty());
+    engine.close().await.unwrap();
+    fs::write(&file, "").unwrap();
+    fs::write(&log, &unsaved).unwrap();
+    let (engine, mut events) = open(folder.path()).unwrap();
+    let (told, ended) = told_of_damage(&engine, &mut events).await;
+    assert_eq!((told.pending, ended), (0, Vec::new()));
+    let kept = fs::read(folder.path().join("bob.db.corrupt-1-wal")).unwrap();
+    assert!(kept == unsaved);
 }
 
 #[tokio::test]
@@ -291,6 +441,25 @@ async fn positions_of_the_journal_go_on_after_a_damaged_file() {
         let look = Look::in_folder(&folder.path().join("bob.db"));
         let next = look.number("SELECT seq FROM sqlite_sequence WHERE name = 'journal'");
         assert!(next >= past.place.last_position, "{next}");
+    }
+}
+
+#[tokio::test]
+async fn positions_only_grow_however_often_a_file_is_damaged_and_what_was_set_aside_deleted() {
+    let past = past();
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = past.place.last_position;
+    for _ in 0..3 {
+        let bytes = first_page(past.bytes.clone(), &past.place);
+        fs::write(folder.path().join("bob.db"), bytes).unwrap();
+        let (engine, _) = open(folder.path()).unwrap();
+        let (events, _) = engine.events_since(0, 1_000).await.unwrap();
+        let first = events[0].position.unwrap().cast_signed();
+        assert!(first > last && first < 1 << 53, "{first} after {last}");
+        engine.close().await.unwrap();
+        let look = Look::in_folder(&folder.path().join("bob.db"));
+        last = look.number("SELECT seq FROM sqlite_sequence WHERE name = 'journal'");
+        fs::remove_file(aside(folder.path(), 1)).unwrap();
     }
 }
 

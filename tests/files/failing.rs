@@ -185,13 +185,13 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     let engine = Engine::open(config).unwrap();
     let give = || engine.call_invite(&["carl"], InviteOptions::default());
     give().await.unwrap();
+    assert_eq!(engine.pending().unwrap().len(), 1);
     let device = engine.status().await.unwrap().device_id;
-    fs::rename(&file, folder.path().join("old.db")).unwrap();
-    fs::rename(
-        folder.path().join("bob.db-wal"),
-        folder.path().join("old.db-wal"),
-    )
-    .unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        let [from, to] =
+            ["bob", "old"].map(|name| folder.path().join(format!("{name}.db{ending}")));
+        fs::rename(from, to).unwrap();
+    }
     let error = give().await.map(drop).unwrap_err();
     assert_eq!(
         (error.code, error.reason.as_str()),
@@ -200,6 +200,7 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     assert!(error.message.contains("bob.db") && error.retryable());
     assert!(!file.exists(), "no new one behind the app's back");
     engine.resume().await.unwrap();
+    assert_eq!(engine.pending().unwrap(), [], "the old one is not read");
     give().await.unwrap();
     assert_eq!(engine.pending().unwrap().len(), 1);
     assert_ne!(engine.status().await.unwrap().device_id, device);
@@ -207,6 +208,23 @@ async fn an_engine_whose_file_was_taken_away_says_so_and_begins_anew_on_resume()
     // The old one is as good as it was.
     let look = Look::in_folder(&folder.path().join("old.db"));
     assert!(look.is_sound());
+}
+
+#[tokio::test]
+async fn what_was_refused_because_the_file_was_away_is_not_there_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, away) = (folder.path().join("bob.db"), folder.path().join("old.db"));
+    let mut config = Config::new("127.0.0.1:1", "bob", &file);
+    config.roots = Roots::Pinned([7; 32]);
+    let engine = Engine::open(config).unwrap();
+    let give = || engine.call_invite(&["carl"], InviteOptions::default());
+    let op = give().await.unwrap().op().clone();
+    fs::rename(&file, &away).unwrap();
+    assert_eq!(give().await.map(drop).unwrap_err().reason, "moved");
+    fs::rename(&away, &file).unwrap();
+    engine.resume().await.unwrap();
+    let pending = engine.pending().unwrap().into_iter().map(|one| one.op);
+    assert_eq!(pending.collect::<Vec<_>>(), [op]);
 }
 
 // Logs -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "client", feature = "server"))]
 
+mod copies;
 mod crash_points;
 mod damage;
 mod device;

@@ -76,6 +76,7 @@ fn every_key_of_meta_is_in_the_dictionary_and_nothing_that_is_not() {
     for name in ["meta.rs", "clock.rs"] {
         for line in fs::read_to_string(folder.join(name)).unwrap().lines() {
             let value = line
+                .trim_start_matches("pub(super) ")
                 .strip_prefix("const ")
                 .and_then(|rest| rest.split_once(": &str = \""));
             keys.extend(value.map(|(_, value)| value.trim_end_matches("\";").to_owned()));

@@ -74,11 +74,13 @@ fn stats_of_a_file_in_use_tell_the_log_beside_it_readers_and_the_lease() {
     let app = fixture.app();
     app.execute_batch(
         "INSERT INTO journal_readers VALUES ('widget', 0);
+         UPDATE feed SET epoch = -1;
          UPDATE lease SET generation = 3, holder = 'demo 1.0, process 7', taken_at_ms = 1767232700000;",
     )
     .unwrap();
     let stats = fixture.json(&["stats"]);
     assert!(stats["file"]["wal_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(stats["feed"]["epoch"], u64::MAX, "as the engine has it");
     assert_eq!(
         stats["readers"],
         json!([

@@ -316,3 +316,41 @@ async fn of_many_that_make_the_file_at_once_one_connects_and_all_get_their_verdi
     let connected = connected.filter(|state| state == &json!(2)).count();
     assert_eq!(connected, 1);
 }
+
+/// Bob, alone and without a server to hear from: an invite is withdrawn, which takes two verdicts.
+fn withdraws(bob: &mut Rpc) -> Value {
+    let invite = json!({"invitees": ["alice"], "wait": "disk"});
+    let call = bob.gets("callInvite", invite)["callID"].clone();
+    let cancel = json!({"callID": call, "invitees": [], "wait": "disk"});
+    bob.gets("callCancel", cancel);
+    let id = call.as_str().unwrap();
+    for command in ["callInvite", "callCancel"] {
+        let settled = bob.hears("commandSettled", id);
+        assert_eq!(settled["command"], command);
+    }
+    call
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_while_open_begins_anew_on_resume_and_all_is_told_behind_the_old() {
+    let world = World::new();
+    let file = world.path("bob.db");
+    let mut bob = Rpc::start(&world, "bob", &file);
+    bob.gets("setNetwork", json!({"online": false}));
+    for _ in 0..3 {
+        withdraws(&mut bob);
+    }
+    let last = bob.told.last().unwrap().0;
+    std::fs::remove_file(&file).unwrap();
+    let refused = bob.asks("callInvite", json!({"invitees": ["alice"]}));
+    let refused = bob.answer(&refused);
+    assert_eq!(refused["error"]["data"]["reason"], "moved", "{refused}");
+    bob.gets("resume", json!({}));
+    bob.gets("setNetwork", json!({"online": false}));
+    withdraws(&mut bob);
+    let told: Vec<u64> = bob.told.iter().map(|told| told.0).collect();
+    assert_eq!(told[6..], [last + 1, last + 2]);
+    let since = json!({"position": last});
+    let since = bob.gets("eventsSince", since)["events"].clone();
+    assert_eq!(since.as_array().unwrap().len(), 2, "{since}");
+}

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use offhook::call::{Call, CallId, DeviceId, Millis, UserId};
 use offhook::protocol::{Capabilities, Cursor};
 use offhook::server::store::sqlite::SqliteStore;
-use offhook::server::store::{DeviceRow, KeptVerdict, Store, StoreError, StoreResult, Transaction};
+use offhook::server::store::{
+    DeviceKey, DeviceRow, KeptVerdict, Removed, Store, StoreError, StoreResult, Transaction,
+};
 
 /// Whether commits fail.
 #[derive(Clone, Default)]
@@ -70,6 +72,9 @@ impl Transaction for FaultyTransaction<'_> {
         fn put_verdict(user: &UserId, device: &DeviceId, verdict: &KeptVerdict) -> ();
         fn verdicts_from(user: &UserId, device: &DeviceId, number: u64, limit: usize) -> Vec<KeptVerdict>;
         fn forget_verdicts(user: &UserId, device: &DeviceId, up_to: u64) -> ();
+        fn remove_ended(after: u64, ended_before: Millis, limit: usize) -> Removed<u64>;
+        fn trimmed(user: &UserId) -> u64;
+        fn remove_devices(after: Option<&DeviceKey>, hello_before: Millis, limit: usize) -> Removed<DeviceKey>;
     }
 
     fn commit(self: Box<Self>) -> StoreResult<()> {

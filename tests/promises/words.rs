@@ -14,6 +14,7 @@ pub fn of_event(event: &EventKind) -> Option<String> {
             Some(format!("connection {:?} {:?}", change.state, change.cause))
         }
         EventKind::TokenWillExpire { seconds } => Some(format!("token {seconds}")),
+        EventKind::DatabaseSetAside(_) => Some("set aside".to_owned()),
     }
 }
 

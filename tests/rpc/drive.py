@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import shapes
+from housekeeping import the_database_and_its_copies
 from malformed import lines_that_are_no_requests, parameters_that_are_refused
 from peers import DEADLINE_S, SEEN, Engine, Server
 
@@ -438,6 +439,32 @@ class Unreachable:
         self.binary, self.address, self.ca = world.binary, "127.0.0.1:9", world.server.ca
 
 
+def a_damaged_database(world):
+    ann = world.engine("ann d")
+    ann.call("setNetwork", {"online": False})
+    ann.call("callInvite", {"invitees": ["bob d"], "wait": "disk"})
+    ann.leave()
+    file = world.folder / "ann d.db"
+    with open(file, "r+b") as damaged:
+        damaged.write(bytes(16))
+    ann = world.engine("ann d", wait=False)
+    told = ann.event("databaseSetAside")
+    assert told["path"] == f"{file.resolve()}.corrupt-1" and pathlib.Path(told["path"]).exists()
+    again = ann.call("eventsSince", {"position": 0})["events"]
+    assert [event["params"] | {"position": event["position"]} for event in again] == [told]
+    ann.leave()
+    code, out, _ = world.offhook("inspect", file, "timeline", "--json")
+    (line,) = json.loads(out)["timeline"]
+    assert (code, line["source"], line["what"]) == (0, "app", "databaseSetAside"), line
+    code, out, _ = world.offhook("inspect", file, "timeline")
+    assert code == 0 and "databaseSetAside" in out and told["path"] in out, out
+    # Cut off to nothing it looks like a new one. It is not passed over in silence.
+    file.write_bytes(b"")
+    ann = world.engine("ann d")
+    ann.leave()
+    assert any("whatever it held is gone" in line for line in ann.err.lines), ann.err.lines
+
+
 def nobody_listens(world):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [world.binary, "rpc", *map(str, arguments(world, "ann x"))]
@@ -467,7 +494,9 @@ SCENARIOS = [
     tokens,
     too_many_devices,
     logging_out,
+    the_database_and_its_copies,
     what_keeps_it_from_starting,
+    a_damaged_database,
     nobody_listens,
     more_events_than_anybody_reads,
 ]

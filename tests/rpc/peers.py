@@ -106,11 +106,12 @@ class Engine(Process):
     """An `offhook rpc`. What it says is kept in order; `at` is up to where a scenario has looked
     at its events."""
 
-    def __init__(self, server, user, database, token=None, wait=True, flags=()):
+    def __init__(self, server, user, database, token=None, wait=True, flags=(), more=()):
         self.ids, self.asked, self.at = 0, {}, 0
         command = [server.binary, *flags, "rpc", "--server", server.address, "--ca", server.ca]
         command += ["--user", user, "--db", str(database)]
         command += ["--token", token] if token else []
+        command += more
         super().__init__(command, stdin=subprocess.PIPE)
         self.user = user
         if wait:
@@ -196,6 +197,13 @@ class Engine(Process):
 
     def event(self, name, **fields):
         return self.event_at(name, **fields)[1]
+
+    def event_from_the_start(self, name, **fields):
+        """The same, also if it came before what was looked at."""
+        self.at, at = 0, self.at
+        params = self.event(name, **fields)
+        self.at = max(self.at, at)
+        return params
 
     def states(self, call, **wanted):
         """Waits until callUserStateChanged has told of these states, in one event or several; where

@@ -155,6 +155,9 @@ RESULTS = {
     "resume": {},
     "renewToken": {},
     "handlePush": {"ring": B, "callID": S},
+    "storage": {"bytes": I, "freeBytes": I, "walBytes": I},
+    "compact": {"bytesBefore": I, "bytesAfter": I},
+    "backup": {"path": S, "bytes": I},
     "logout": {},
     "shutdown": {},
 } | COMMANDS
@@ -191,6 +194,7 @@ JOURNALED = {
         "result": Maybe(ANY),
         "error": Maybe(ERROR),
     },
+    "databaseSetAside": {"path": S, "pending": I, "ended": I, "lost": I},
 }
 FLEETING = {
     "connectionStateChanged": {"state": I, "event": I, "extendedData": S},

@@ -42,7 +42,8 @@ async fn end_of_quit(engine: &Engine, call: &CallId) -> Vec<Option<Code>> {
             .then(|| settled.result.err().map(|error| error.code)),
         EventKind::Call(_)
         | EventKind::ConnectionStateChanged(_)
-        | EventKind::TokenWillExpire { .. } => None,
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => None,
     });
     ends.collect()
 }

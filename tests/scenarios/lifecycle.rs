@@ -1,7 +1,10 @@
 //! How calls begin and end for other reasons than an answer: creators who are gone, calls that
 //! everybody left, glare, one call too many, being asked again, coming in time and too late.
 
-use offhook::{CallEvent, CallId, CallState, Code, InviteOptions, Mode, UserState};
+use offhook::{
+    CallEvent, CallId, CallState, Code, ConnectionCause, ConnectionState, EventKind, InviteOptions,
+    Mode, UserState,
+};
 
 use crate::support::{Device, World, advanced, brief, general, of, refused};
 
@@ -520,4 +523,51 @@ async fn events_that_were_not_acknowledged_are_read_again_after_a_restart() {
         last.position.unwrap() > before[2].1,
         "positions are not used again"
     );
+}
+
+#[tokio::test]
+async fn the_end_of_the_old_connection_is_not_taken_for_that_of_the_one_after_resume() {
+    let world = World::new();
+    let mut alice = world.device("alice", "alice").await;
+    // Of a file that has moved the old connection is given up without waiting for its end.
+    let file = alice.database().to_owned();
+    for end in ["", "-wal"] {
+        let name = |file: &std::path::Path| format!("{}{end}", file.display());
+        std::fs::rename(name(&file), name(&world.path("moved"))).unwrap();
+    }
+    let given = alice.engine.call_invite(&["bob"], general()).await;
+    assert_eq!(given.map(drop).unwrap_err().code, Code::ReadOnly);
+    alice.engine.resume().await.unwrap();
+    let mut after = Vec::new();
+    while after.last() != Some(&(ConnectionState::Connected, ConnectionCause::Success)) {
+        if let EventKind::ConnectionStateChanged(change) = alice.hears(|_| true).await {
+            after.push((change.state, change.cause));
+        }
+        if let Some((ConnectionState::Disconnected, _)) = after.first() {
+            continue;
+        }
+        // Of the connection before.
+        after.clear();
+    }
+    assert_eq!(
+        after,
+        [
+            (ConnectionState::Disconnected, ConnectionCause::Success),
+            (ConnectionState::Connecting, ConnectionCause::ActiveLogin),
+            (ConnectionState::Connected, ConnectionCause::Success),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn that_there_is_no_network_is_still_known_after_a_pause() {
+    let world = World::new();
+    let mut alice = world.device("alice", "alice").await;
+    alice.engine.set_network(false).await.unwrap();
+    alice.engine.pause(None).await.unwrap();
+    alice.engine.resume().await.unwrap();
+    let status = alice.engine.status().await.unwrap();
+    assert_eq!(status.error.as_deref(), Some("the network is off"));
+    alice.engine.set_network(true).await.unwrap();
+    alice.connected().await;
 }

@@ -5,6 +5,7 @@ mod story;
 mod support;
 
 mod advanced;
+mod backups;
 mod bad_input;
 mod copies;
 mod devices;

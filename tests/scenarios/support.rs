@@ -359,7 +359,9 @@ impl Device {
         match &event.kind {
             EventKind::Call(call) => self.learn(call),
             EventKind::ConnectionStateChanged(change) => self.connections.push(change.state),
-            EventKind::CommandSettled(_) | EventKind::TokenWillExpire { .. } => {}
+            EventKind::CommandSettled(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => {}
         }
         event
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook::call::{CallEvent, CallId, DeviceId, Op, UserId};
 use offhook::client::clock::Now;
 use offhook::client::core::{Core, CoreSettings, Effect, LOOK_EVERY_MS, Role, WAIT_S_DEFAULT};
-use offhook::client::event::{Event, EventKind};
+use offhook::client::event::{ConnectionState, Event, EventKind};
 use offhook::client::store::Readers;
 use offhook::{Code, Error};
 
@@ -75,6 +75,8 @@ pub struct Process {
     pub no_network: bool,
     /// It dies when so many more effects were carried out; and stays away for so long.
     pub dies_after: Option<(u64, i64)>,
+    /// A TLS session that can be resumed, by the key of the server that gave it out.
+    pub tls_session: Option<u64>,
     wake_turn: u64,
     wakes_at: TrueMs,
 }
@@ -151,7 +153,7 @@ impl World {
         let settings = CoreSettings {
             token: None,
             provides_tokens: false,
-            boot: format!("boot {}", hand.boots),
+            boot: format!("boot {} of {handset}", hand.boots),
             build: "simulation".into(),
             wait_s: WAIT_S_DEFAULT,
         };
@@ -188,6 +190,7 @@ impl World {
             conn: None,
             no_network: false,
             dies_after: None,
+            tls_session: None,
             wake_turn: 0,
             wakes_at: now,
         });
@@ -324,7 +327,9 @@ impl World {
                 Some(call.clone())
             }
             EventKind::CommandSettled(settled) => Some(settled.call_id.clone()),
-            EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => None,
         };
         let app = app.number;
         if let Some(call) = call {
@@ -468,8 +473,11 @@ impl World {
         };
         let due = process.core.poll_timeout(clocks);
         let most = match process.core.role() {
-            Role::Syncing => WAKE_MAX_MS,
-            Role::Waiting => LOOK_EVERY_MS,
+            // One that could not begin to sync looks whether it can.
+            Role::Syncing if process.core.link_status().state != ConnectionState::Disconnected => {
+                WAKE_MAX_MS
+            }
+            Role::Syncing | Role::Waiting => LOOK_EVERY_MS,
         };
         let wait = due.map_or(most, |due| {
             due.saturating_sub(clocks.mono_ms).clamp(0, most)

@@ -80,11 +80,18 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forget a deadline on restart",
-        edits: &[Edit {
-            file: "src/client/core/mod.rs",
-            from: "            lease,\n            due,\n",
-            to: "            lease,\n            due: Due { ring: None, ..due },\n",
-        }],
+        edits: &[
+            Edit {
+                file: "src/server/core/mod.rs",
+                from: "                next_due: Some(now),\n",
+                to: "                next_due: None,\n",
+            },
+            Edit {
+                file: "src/server/core/mod.rs",
+                from: "            self.next_due = work.read()?.next_due()?;\n",
+                to: "            let due = work.read()?.next_due()?;\n            self.next_due = due.filter(|due| *due > self.started_at);\n",
+            },
+        ],
     },
     Mutant {
         name: "trust the wall clock",

@@ -13,6 +13,7 @@ use offhook::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
 use offhook::protocol::{FrameBuffer, ToDevice, ToServer, encode};
 use offhook::server::core::{ConnId, Input};
 
+use super::early::Ahead;
 use super::observe::{Handset, OfHandset, OfNetwork, OfServer, TrueMs, What};
 use super::world::{Happens, World};
 
@@ -37,7 +38,28 @@ pub struct Conn {
     heard_here: TrueMs,
     heard_there: TrueMs,
     /// What was given before the connection was there.
-    before: Vec<ToServer>,
+    pub before: Vec<ToServer>,
+    /// Whether it goes ahead of the handshake.
+    pub ahead: Ahead,
+}
+
+impl Conn {
+    /// An attempt that has just begun.
+    pub fn new(handset: usize, run: u32, attempt: u64, now: TrueMs) -> Self {
+        Self {
+            handset,
+            run,
+            attempt,
+            up: Stream::default(),
+            down: Stream::default(),
+            here: Side::Dialing,
+            there: Side::Dialing,
+            heard_here: now,
+            heard_there: now,
+            before: Vec::new(),
+            ahead: Ahead::No,
+        }
+    }
 }
 
 /// How a connection stands at one of its ends.
@@ -62,8 +84,10 @@ pub struct Stream {
     buffer: FrameBuffer,
 }
 
-enum Piece {
+pub enum Piece {
     Bytes(Vec<u8>),
+    /// What completes a handshake that a hello was ahead of.
+    HandshakeEnd,
     /// The end, said in good order. Said once: lost is lost.
     End,
 }
@@ -113,21 +137,7 @@ impl World {
         self.conns_made += 1;
         let id = self.conns_made;
         let now = self.now;
-        self.conns.insert(
-            id,
-            Conn {
-                handset,
-                run,
-                attempt,
-                up: Stream::default(),
-                down: Stream::default(),
-                here: Side::Dialing,
-                there: Side::Dialing,
-                heard_here: now,
-                heard_there: now,
-                before: Vec::new(),
-            },
-        );
+        self.conns.insert(id, Conn::new(handset, run, attempt, now));
         self.log_handset(handset, OfHandset::Connects { run, attempt });
         let Some(process) = &mut self.hands[handset].process else {
             return;
@@ -136,6 +146,7 @@ impl World {
         if process.no_network {
             return self.after(0, Happens::HandsetNotices { conn: id });
         }
+        self.goes_ahead(id, handset);
         let round_trip = 2 * self.delay(handset);
         let until = now + HANDSHAKE_MS;
         self.after(round_trip, Happens::Dials { conn: id, until });
@@ -148,7 +159,7 @@ impl World {
         if conn.here != Side::Dialing {
             return;
         }
-        let (handset, run, attempt) = (conn.handset, conn.run, conn.attempt);
+        let handset = conn.handset;
         let way = &self.hands[handset].way;
         let blocked = way.up_blocked_until > self.now || way.down_blocked_until > self.now;
         if self.now >= until {
@@ -158,12 +169,20 @@ impl World {
             let wait = self.rng.ms(300, 1_000);
             return self.after(wait, Happens::Dials { conn: id, until });
         }
+        self.comes_up(id);
+    }
+
+    /// The handshake is complete for the handset.
+    fn comes_up(&mut self, id: u64) {
         let now = self.now;
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.here = Side::Open;
-            conn.heard_here = now;
-            conn.heard_there = now;
-        }
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        conn.here = Side::Open;
+        conn.heard_here = now;
+        conn.heard_there = now;
+        let (handset, run, attempt) = (conn.handset, conn.run, conn.attempt);
+        self.completes_handshake(id);
         self.after(IDLE_MS, Happens::Idle { conn: id });
         self.log_handset(handset, OfHandset::Up { run, attempt });
         let before = self
@@ -268,6 +287,7 @@ impl World {
             stream.shut = true;
             let sum = |piece: &Piece| match piece {
                 Piece::Bytes(bytes) => bytes.len(),
+                Piece::HandshakeEnd => 1,
                 Piece::End => 0,
             };
             let total: usize = stream.waiting.iter().map(sum).sum();
@@ -277,6 +297,11 @@ impl World {
                     bytes.truncate(left);
                     left -= bytes.len();
                     !bytes.is_empty()
+                }
+                Piece::HandshakeEnd => {
+                    let arrives = left > 0;
+                    left = left.saturating_sub(1);
+                    arrives
                 }
                 Piece::End => false,
             });
@@ -319,7 +344,7 @@ impl World {
         self.put(id, Piece::Bytes(bytes), up);
     }
 
-    fn put_up(&mut self, id: u64, piece: Piece) {
+    pub fn put_up(&mut self, id: u64, piece: Piece) {
         self.put(id, piece, true);
     }
 
@@ -348,7 +373,7 @@ impl World {
     }
 
     /// How long something is under way now, with all its losses.
-    fn delay(&mut self, handset: usize) -> i64 {
+    pub fn delay(&mut self, handset: usize) -> i64 {
         let way = &self.hands[handset].way;
         let most = if way.slow_until > self.now {
             way.slow_ms
@@ -393,27 +418,34 @@ impl World {
         if acknowledged {
             conn.heard_here = now;
         }
-        let (run, attempt) = (conn.run, conn.attempt);
         if conn.there == Side::Dialing {
-            conn.there = Side::Open;
-            let handset = Handset(handset);
-            self.log_server(OfServer::Connected {
-                conn: id,
-                handset,
-                run,
-                attempt,
-            });
-            let peer = ([127, 0, 0, 1], 9).into();
-            self.server_input(Input::Connected {
-                conn: ConnId(id),
-                peer,
-                early: false,
-            });
+            self.reaches_server_first(id, false);
         }
         match piece {
             Piece::Bytes(bytes) => self.server_reads(id, handset, &bytes),
+            Piece::HandshakeEnd => self.confirmed(id),
             Piece::End => self.server_notices(id),
         }
+    }
+
+    /// The server learns of a connection.
+    pub fn reaches_server_first(&mut self, id: u64, early: bool) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        conn.there = Side::Open;
+        let (run, attempt) = (conn.run, conn.attempt);
+        let handset = Handset(conn.handset);
+        self.log_server(OfServer::Connected {
+            conn: id,
+            handset,
+            run,
+            attempt,
+            early,
+        });
+        let conn = ConnId(id);
+        let peer = ([127, 0, 0, 1], 9).into();
+        self.server_input(Input::Connected { conn, peer, early });
     }
 
     fn server_reads(&mut self, id: u64, handset: usize, bytes: &[u8]) {
@@ -469,6 +501,10 @@ impl World {
         }
         let acknowledged = hand.way.up_blocked_until <= self.now;
         let now = self.now;
+        if conn.here == Side::Dialing {
+            // What comes back completes the handshake.
+            self.comes_up(id);
+        }
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -484,6 +520,7 @@ impl World {
         }
         let bytes = match piece {
             Piece::Bytes(bytes) => bytes,
+            Piece::HandshakeEnd => return,
             Piece::End => return self.goes_down(id, DownKind::Closed),
         };
         conn.down.buffer.push(&bytes);
@@ -513,6 +550,12 @@ impl World {
         };
         let done = self.ask(handset, |core: &mut Core, now| core.handle_link(now, event));
         let survived = done.is_some();
+        // The server gives out sessions as soon as a handshake is complete.
+        if let Some(process) = &mut self.hands[handset].process
+            && !matches!(frame, ToDevice::Preview(_))
+        {
+            process.tls_session = Some(self.server.tls_key);
+        }
         let error = done.and_then(Result::err);
         if let Some(error) = &error {
             self.report(error);
@@ -606,8 +649,11 @@ impl World {
             let Some(conn) = self.conns.get_mut(&id) else {
                 continue;
             };
+            if conn.here == Side::Dialing && conn.there == Side::Dialing {
+                continue; // whoever is there then answers
+            }
             conn.there = Side::Gone;
-            if conn.here == Side::Open {
+            if conn.here != Side::Gone {
                 self.break_conn(id);
                 let wait = self.notices_after();
                 self.after(wait, Happens::HandsetNotices { conn: id });

@@ -409,6 +409,14 @@ pub enum OfServer {
         run: u32,
         /// Which attempt of that run.
         attempt: u64,
+        /// Whether it came ahead of the end of its handshake. Such a one may be a recorded one, sent
+        /// again by somebody else.
+        early: bool,
+    },
+    /// The handshake of a connection that came early is complete.
+    Confirmed {
+        /// Its number.
+        conn: u64,
     },
     /// It was told that a connection is gone.
     Disconnected {

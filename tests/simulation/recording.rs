@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use offhook::call::{Call, CallId, DeviceId, Millis, UserId};
 use offhook::protocol::{Capabilities, Cursor};
-use offhook::server::store::{DeviceRow, KeptVerdict, Store, StoreResult, Transaction};
+use offhook::server::store::{
+    DeviceKey, DeviceRow, KeptVerdict, Removed, Store, StoreResult, Transaction,
+};
 
 use super::observe::{Change, LastOfServer, Stored};
 
@@ -327,6 +329,28 @@ impl Transaction for RecordingTransaction<'_> {
             up_to,
         });
         self.inner.forget_verdicts(user, device, up_to)
+    }
+
+    fn remove_ended(
+        &mut self,
+        after: u64,
+        ended_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<u64>> {
+        self.inner.remove_ended(after, ended_before, limit)
+    }
+
+    fn trimmed(&mut self, user: &UserId) -> StoreResult<u64> {
+        self.inner.trimmed(user)
+    }
+
+    fn remove_devices(
+        &mut self,
+        after: Option<&DeviceKey>,
+        hello_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<DeviceKey>> {
+        self.inner.remove_devices(after, hello_before, limit)
     }
 
     fn commit(self: Box<Self>) -> StoreResult<()> {

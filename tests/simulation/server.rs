@@ -33,6 +33,8 @@ pub struct Server {
     pub slow_ms: i64,
     pub slow_until: TrueMs,
     pub stalled_until: TrueMs,
+    /// Counts the times at which all TLS sessions were forgotten.
+    pub tls_key: u64,
     pub doom: Option<(End, i64)>,
     pub backups: BTreeMap<usize, Snapshot>,
     /// Whether its store was made to fail, so that it may complain.
@@ -55,6 +57,7 @@ impl Server {
             slow_ms: 0,
             slow_until: 0,
             stalled_until: 0,
+            tls_key: 0,
             doom: None,
             backups: BTreeMap::new(),
             may_complain: false,
@@ -277,6 +280,7 @@ impl World {
         server.inputs.clear();
         server.doom = None;
         if how != End::Closed {
+            server.tls_key += 1;
             server.disk.process_ends(how == End::PowerLost);
         }
         self.note_stored();

@@ -241,9 +241,16 @@ fn of_server(record: &Record, what: &OfServer) -> String {
         OfServer::Stalls { ms } => format!("stalls for {ms} ms"),
         OfServer::DiskFull(full) => format!("disk full: {full}"),
         OfServer::SyncFails => "a sync will fail".into(),
-        OfServer::Connected { conn, handset, .. } => {
-            format!("c{conn} connected: {}", name(record, handset.0))
+        OfServer::Connected {
+            conn,
+            handset,
+            early,
+            ..
+        } => {
+            let early = if *early { ", early" } else { "" };
+            format!("c{conn} connected: {}{early}", name(record, handset.0))
         }
+        OfServer::Confirmed { conn } => format!("c{conn} confirmed"),
         OfServer::Disconnected { conn } => format!("c{conn} disconnected"),
         OfServer::Got {
             conn,
@@ -385,6 +392,7 @@ fn of_event(event: &EventKind) -> String {
             format!("{:?} {:?} {}", change.state, change.cause, change.detail)
         }
         EventKind::TokenWillExpire { seconds } => format!("token expires in {seconds} s"),
+        EventKind::DatabaseSetAside(aside) => format!("set aside: {aside:?}"),
     }
 }
 

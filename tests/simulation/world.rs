@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use offhook::call::{CallId, UserId};
+use offhook::protocol::ToServer;
 use offhook::server::push::Push;
 
 use super::handset::Hand;
@@ -46,6 +47,12 @@ pub enum Happens {
     PushArrives { handset: usize, push: Box<Push> },
     /// A handshake goes on.
     Dials { conn: u64, until: TrueMs },
+    /// The first packet of a handshake, with a hello in it, reaches the server.
+    HelloAhead { conn: u64 },
+    /// One that was recorded reaches it again.
+    HelloReplayed { conn: u64, frames: Vec<ToServer> },
+    /// The server waits no longer for the end of a handshake.
+    NotConfirmed { conn: u64 },
     /// The next piece of what a handset sent reaches the server.
     ReachesServer { conn: u64 },
     /// The next piece of what the server sent reaches the handset.
@@ -218,6 +225,9 @@ impl World {
             Happens::NetworkIsBack { handset, run } => self.network_is_back(handset, run),
             Happens::PushArrives { handset, push } => self.push_arrives(handset, push),
             Happens::Dials { conn, until } => self.dials(conn, until),
+            Happens::HelloAhead { conn } => self.hello_ahead(conn),
+            Happens::HelloReplayed { conn, frames } => self.hello_replayed(conn, frames),
+            Happens::NotConfirmed { conn } => self.not_confirmed(conn),
             Happens::ReachesServer { conn } => self.reaches_server(conn),
             Happens::ReachesHandset { conn } => self.reaches_handset(conn),
             Happens::Idle { conn } => self.idle(conn),

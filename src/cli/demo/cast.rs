@@ -286,7 +286,7 @@ impl Device {
                     &format!("a verdict came that nobody had asked for: {settled:?}"),
                 ));
             }
-            EventKind::TokenWillExpire { .. } => {}
+            EventKind::TokenWillExpire { .. } | EventKind::DatabaseSetAside(_) => {}
         }
         Ok(())
     }
@@ -323,7 +323,8 @@ fn call_event(event: Event) -> Option<CallEvent> {
         EventKind::Call(event) => Some(event),
         EventKind::CommandSettled(_)
         | EventKind::ConnectionStateChanged(_)
-        | EventKind::TokenWillExpire { .. } => None,
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The conversation itself is `client::rpc`; here are the lines that carry it.
 
 mod lines;
+mod retention;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use super::failure::Failure;
 use super::user_id;
 use crate::client::config::Config;
 use crate::client::engine::Engine;
+use crate::client::housekeeping::Retention;
 use crate::client::link::check_address;
 use crate::client::roots::Roots;
 use crate::client::rpc::Session;
@@ -28,6 +30,14 @@ use crate::client::rpc::Session;
 ///
 /// More: queryCallInvitationList, pending, ringing, status, eventsSince, acknowledge, markSeen,
 /// setNetwork, networkChanged, pause, resume, renewToken, handlePush, logout, shutdown.
+///
+/// Of the database: storage gives {bytes, freeBytes, walBytes}; compact gives back what it has room for
+/// and does not use, {bytesBefore, bytesAfter}; backup {"path"} copies it while it is in use, {path,
+/// bytes}, to a file that is not there yet. --restore puts such a copy in place.
+///
+/// A logout is this process's own. Where another one has the connection of the same file (status
+/// says so), it is answered at once, the server hears nothing, and that process stays logged in:
+/// log out there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     offhook serve --listen 127.0.0.1:7443 --data data\n  \
@@ -35,7 +45,10 @@ use crate::client::rpc::Session;
     Then, on stdin:\n  \
     {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"callInvite\",\"params\":{\"invitees\":[\"bob\"],\"config\":{\"timeout\":30}}}\n  \
     {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"status\"}\n  \
-    {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"shutdown\"}")]
+    {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"shutdown\"}\n\n\
+    Settings (--set KEY=VALUE), how much of the past the database keeps:\n  \
+    calls_kept 1000000 (or all), calls_kept_days forever, events_kept 10000 (acknowledged ones),\n  \
+    events_unacknowledged_kept 100000 (at least 1000)")]
 pub struct Args {
     /// The server, as HOST:PORT.
     #[arg(long, value_name = "ADDR", value_parser = server_address)]
@@ -46,12 +59,19 @@ pub struct Args {
     /// Who this is: 1-32 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~
     #[arg(long, value_parser = user_id)]
     pub user: String,
-    /// The database of this user on this device; made if it is not there. One process at a time.
+    /// The database of this user on this device; made if it is not there. Several processes
+    /// may have it open: one is connected, the others wait and take over.
     #[arg(long, value_name = "FILE")]
     pub db: PathBuf,
     /// Proof of who this is (see `offhook token`); not needed where the server trusts names.
     #[arg(long)]
     pub token: Option<String>,
+    /// A copy made by backup, to be put where --db is; nothing may be there yet. It is another device.
+    #[arg(long, value_name = "FILE")]
+    pub restore: Option<PathBuf>,
+    /// Change a setting; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = retention::setting)]
+    pub settings: Vec<String>,
 }
 
 /// Runs until stdin ends, shutdown is asked for, or nobody reads stdout any more.
@@ -59,7 +79,12 @@ pub struct Args {
 /// # Errors
 /// The engine cannot be opened with these arguments, or could not write its file at the end.
 pub fn run(args: Args) -> Result<(), Failure> {
+    let mut retention = Retention::default();
+    for text in &args.settings {
+        retention::set(&mut retention, text).map_err(Failure::new)?;
+    }
     let mut config = Config::new(args.server, args.user, args.db);
+    config.retention = retention;
     config.roots = Roots::Pem(args.ca);
     config.token = args.token;
     config.build = concat!("offhook rpc ", env!("CARGO_PKG_VERSION")).to_owned();
@@ -67,6 +92,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .enable_time()
         .build()
         .map_err(|error| Failure::new(format_args!("cannot start: {error}")))?;
+    if let Some(copy) = &args.restore {
+        let restored = runtime.block_on(Engine::restore(copy, &config.database));
+        restored.map_err(Failure::new)?;
+    }
     let (engine, events) = Engine::open_with_events(config).map_err(Failure::new)?;
     let input = lines::read_stdin()?;
     let (output, writer) = lines::write_stdout(engine.clone())?;

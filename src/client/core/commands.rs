@@ -93,9 +93,12 @@ impl Core {
             op: op.clone(),
             call: call_id.clone(),
         };
+        // It gets no further than those before it.
+        let why = self.session.why_unsent.clone().filter(|_| !ready);
         let doubts = self.store.doubts();
         let sent = self.write(now, |work| {
-            let queued = work.queue(&actor, command, wait_s)?;
+            let why = why.filter(|_| work.syncing);
+            let queued = work.queue(&actor, command, wait_s, why)?;
             if !queued || !ready || room == 0 || !work.syncing {
                 return Ok(Vec::new());
             }
@@ -185,6 +188,7 @@ impl Core {
     pub(super) fn handle_retry(&mut self, now: Now, retry: &Retry) -> Result<(), Error> {
         let why = retry.error.to_string();
         self.write_synced(now, |work| work.tx.note_error(&why))?;
+        self.session.why_unsent = Some(why);
         self.session
             .hold_line(retry.number, now.mono_ms + i64::from(retry.after_ms));
         Ok(())
@@ -219,9 +223,12 @@ impl Work<'_> {
                 ),
             ));
         }
+        let is_over = matches!(&result, Err(error) if error.code == Code::CallOver);
         self.settle_row(&row, result)?;
-        if let Some(call) = &call {
-            self.take_record(call, live)?;
+        match &call {
+            Some(call) => self.take_record(call, live)?,
+            None if is_over => self.forget_partial(row.call_id())?,
+            None => {}
         }
         Ok(true)
     }
@@ -255,7 +262,13 @@ impl Work<'_> {
 
     /// Puts a command into the outbox. `false` when it has its verdict already: a cancel of an
     /// invite that was never sent.
-    fn queue(&mut self, actor: &Actor, mut command: Command, wait_s: u32) -> Result<bool, Error> {
+    fn queue(
+        &mut self,
+        actor: &Actor,
+        mut command: Command,
+        wait_s: u32,
+        why: Option<String>,
+    ) -> Result<bool, Error> {
         let stored = self.tx.call(&actor.call)?;
         let pending = self.tx.pending_commands_of(&actor.call)?;
         if self.tx.pending_count()? >= PENDING_MAX {
@@ -281,6 +294,7 @@ impl Work<'_> {
             queued_at: self.now,
             expires_at,
             command,
+            last_error: why,
         };
         self.tx.insert_command(&new)?;
         let unsent = pending.iter().find(|earlier| earlier.number.is_none());

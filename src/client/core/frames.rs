@@ -94,6 +94,9 @@ impl Core {
         self.session.handshake_timeouts = 0;
         self.session.unacknowledged = 0;
         self.session.settled_told = None;
+        if !welcome.cursor_valid {
+            self.cursor_due = None;
+        }
         // From here on until the first step is on disk, nothing of it is heard.
         self.held = Some(Vec::new());
         let (in_flight, commands) = self.write_synced(now, |work| {
@@ -101,6 +104,11 @@ impl Core {
             work.tx.set_heard(work.now)?;
             if !welcome.cursor_valid {
                 work.tx.doubt_started(welcome.epoch)?;
+                // The server says this once, and what is doubted needs all the history, in however
+                // many sessions.
+                let seq = 0;
+                let epoch = welcome.epoch;
+                work.tx.advance(Cursor { epoch, seq }, work.now)?;
             }
             work.tx.doubt_partial()?;
             work.commands_of_welcome(welcome.last_number)

@@ -7,10 +7,12 @@
 //! nothing, sends nothing, and runs no timer of what is in the file: its idea of the server's time
 //! may be worse than that of the one that syncs.
 
+use std::collections::BTreeSet;
+
 use super::session::Phase;
 use super::time::ClockNotes;
-use super::{Core, Due, Effect};
-use crate::call::{CallEvent, DeviceId, Millis};
+use super::{Core, Due, Effect, FILE_RETRY_MS};
+use crate::call::{CallEvent, CallId, DeviceId, Millis, UserId};
 use crate::client::clock::{Now, ServerClock};
 use crate::client::event::{ConnectionCause, Event, EventKind};
 use crate::client::store::{FeedPosition, Tx};
@@ -23,8 +25,9 @@ pub const LOOK_EVERY_MS: i64 = 500;
 /// engines would take the connection from each other without end.
 const FENCED_WAIT_MS: i64 = 30_000;
 /// A lock that cannot be had for another reason than that it is held is tried for again then.
-const LOCK_RETRY_MS: i64 = 10_000;
-/// Most events of others that are taken in at a time; the rest comes with the next look.
+pub(super) const LOCK_RETRY_MS: i64 = 10_000;
+/// Most events of others that are taken in at a time; the rest comes with the next look. Also most
+/// calls of which it is remembered that their ring was over before.
 const OTHERS_EVENTS_MAX: usize = 1_000;
 /// How often others may write in between before a transaction is given up. Each of them has to hit
 /// the moment between two statements.
@@ -55,12 +58,16 @@ pub(super) struct Lease {
     /// Whether the journal has more of others than could be taken in at once. What this core writes
     /// meanwhile is told from there, in its turn.
     behind: bool,
+    /// Calls whose invitation was over before it was noticed, and whose end was not told yet.
+    unshown: BTreeSet<CallId>,
     /// Whether others wrote something that may have to be sent.
     to_send: bool,
     /// The lock is not tried for before then.
     not_before: i64,
     /// Whether the app wants a connection.
     wanted: bool,
+    /// Why there is none while this one waits, as people are told.
+    why: Option<String>,
 }
 
 /// All of a file that another engine may have changed and a core has in memory.
@@ -103,10 +110,56 @@ impl Lease {
             doubts: 0,
             told: tx.last_position()?,
             behind: false,
+            unshown: BTreeSet::new(),
             to_send: false,
             not_before: i64::MIN,
             wanted: false,
+            why: None,
         })
+    }
+
+    /// Whether an event of others is to be heard by an app that was shown no ring which was over
+    /// before it was noticed: nothing of that, but how it ended, and all that comes after.
+    fn is_news(&mut self, kind: &EventKind, user: &UserId) -> bool {
+        let event = match kind {
+            EventKind::Call(event) => event,
+            EventKind::CommandSettled(settled) => {
+                if settled.result.is_ok() {
+                    self.unshown.remove(&settled.call_id);
+                }
+                return true;
+            }
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => return true,
+        };
+        match event {
+            CallEvent::Received { call_id, over, .. } => {
+                if *over && self.unshown.len() < OTHERS_EVENTS_MAX {
+                    self.unshown.insert(call_id.clone());
+                }
+                !over
+            }
+            CallEvent::UserStateChanged {
+                call_id,
+                call_user_list,
+                ..
+            } => {
+                let mut answers = call_user_list.iter();
+                if answers.any(|one| &one.user_id == user && !one.state.is_pending()) {
+                    self.unshown.remove(call_id);
+                }
+                !self.unshown.contains(call_id)
+            }
+            CallEvent::Created { .. } | CallEvent::PrimaryDeviceChanged { .. } => true,
+            CallEvent::Cancelled { call_id, .. }
+            | CallEvent::Timeout { call_id, .. }
+            | CallEvent::Ended { call_id, .. }
+            | CallEvent::HandledElsewhere { call_id, .. } => {
+                self.unshown.remove(call_id);
+                true
+            }
+        }
     }
 }
 
@@ -128,9 +181,27 @@ impl Core {
         self.lease.told
     }
 
+    /// After which position of the journal this core's events begin, if nothing was taken from it yet.
+    pub fn events_begin_after(&self) -> u64 {
+        let first = self.effects.iter().filter_map(Effect::position).min();
+        first.map_or(self.lease.told, |first| first.saturating_sub(1))
+    }
+
     /// Tells what came after a position, although it was there before this core: the app that hears
-    /// is still the same.
-    pub fn tell_on_from(&mut self, position: u64) {
+    /// is still the same. A file that has not come to that position, because it is another one by
+    /// now, goes on behind it.
+    ///
+    /// # Errors
+    /// What keeps that from the disk.
+    pub fn tell_on_from(&mut self, now: Now, position: u64) -> Result<(), Error> {
+        self.tell_from(position.min(self.lease.told));
+        self.on_file(now, |tx, _| tx.go_on_behind(position))?;
+        self.lease.told = self.lease.told.max(position);
+        Ok(())
+    }
+
+    /// Tells what came after a position with the next look.
+    pub(super) fn tell_from(&mut self, position: u64) {
         self.lease.told = position;
         self.lease.seen = None;
     }
@@ -167,10 +238,11 @@ impl Core {
             self.log_in(now);
             return;
         }
-        // Tried again with the next look, which says what was wrong.
+        // What went wrong is told, and it is tried again with the next look.
         let _ = self.try_to_sync(now);
         if !self.is_syncing() {
-            self.tell_that_it_waits(now);
+            let why = self.lease.why.clone();
+            self.tell_that_it_waits(now, why.as_deref().unwrap_or(HELD_ELSEWHERE));
         }
     }
 
@@ -180,20 +252,50 @@ impl Core {
         }
         // Until all goes well, which may be at once.
         self.lease.not_before = now.mono_ms + LOCK_RETRY_MS;
-        let locked = self.store.lock()?;
-        if locked {
-            let holder = self.settings.build.clone();
-            let server_now = self.server_now(now);
-            let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
-            let generation = self.on_file(now, raise)?;
+        let raised = self.take_place(now);
+        match &raised {
+            Ok(Some(_)) => self.forget_why_it_waits(),
+            Ok(None) => self.note_why_it_waits(HELD_ELSEWHERE),
+            Err(error) => self.note_why_it_waits(&error.to_string()),
+        }
+        if let Some(generation) = raised? {
             tracing::info!(generation, "this engine syncs");
             self.lease.generation = Some(generation);
+            self.begin_housekeeping(now);
             if self.lease.wanted && !self.is_logged_out() {
                 self.log_in(now);
             }
         }
         self.lease.not_before = i64::MIN;
         Ok(())
+    }
+
+    /// The generation under which this engine syncs from now on, if no other one does.
+    fn take_place(&mut self, now: Now) -> Result<Option<u64>, Error> {
+        if !self.store.lock()? {
+            return Ok(None);
+        }
+        let holder = self.settings.build.clone();
+        let server_now = self.server_now(now);
+        let raise = |tx: &Tx<'_>, _| tx.raise_generation(&holder, server_now);
+        // The lock is held now, so that nothing but the disk is in the way.
+        self.lease.not_before = now.mono_ms + FILE_RETRY_MS;
+        self.on_file(now, raise).map(Some)
+    }
+
+    fn note_why_it_waits(&mut self, why: &str) {
+        if self.lease.wanted && !self.is_logged_out() {
+            self.session.error = Some(why.to_owned());
+            self.lease.why = Some(why.to_owned());
+        }
+    }
+
+    /// What people were told of it holds no longer.
+    pub(super) fn forget_why_it_waits(&mut self) {
+        let why = self.lease.why.take();
+        if why.is_some() && self.session.error == why {
+            self.session.error = None;
+        }
     }
 
     /// Another engine has raised the generation, whatever the lock says: nothing that the server
@@ -209,15 +311,15 @@ impl Core {
             self.stay_logged_out();
         }
         if self.lease.wanted && !self.is_logged_out() {
-            self.tell_that_it_waits(now);
+            self.tell_that_it_waits(now, HELD_ELSEWHERE);
         } else if self.session.phase != Phase::Off {
             self.go_off(now, ConnectionCause::Success, "");
         }
     }
 
-    fn tell_that_it_waits(&mut self, now: Now) {
-        self.go_off(now, ConnectionCause::LoginInterrupted, HELD_ELSEWHERE);
-        self.session.error = Some(HELD_ELSEWHERE.to_owned());
+    fn tell_that_it_waits(&mut self, now: Now, why: &str) {
+        self.go_off(now, ConnectionCause::LoginInterrupted, why);
+        self.note_why_it_waits(why);
     }
 
     /// Takes in what others wrote since this was done last.
@@ -241,6 +343,7 @@ impl Core {
         self.lease.behind = found.more;
         self.lease.to_send = true;
         self.changed = true;
+        self.house_was_used(now);
         self.due = found.due;
         let generation = self.lease.generation;
         if generation.is_some_and(|generation| generation != found.generation) {
@@ -264,8 +367,8 @@ impl Core {
         }
     }
 
-    /// Tells what others journaled, as if it happened now. What rang in vain before this engine
-    /// looked is not to ring; its end is told.
+    /// Tells what others journaled, as if it happened now. What rang no more when this engine looked
+    /// is not to ring; its end is told.
     fn tell_others(&mut self, events: Vec<Event>, now: Now) {
         let server_now = self.server_now(now);
         let mut told = Vec::new();
@@ -274,7 +377,9 @@ impl Core {
                 continue;
             };
             self.lease.told = self.lease.told.max(position);
-            told.extend(effect_of_others(position, kind, server_now));
+            if self.lease.is_news(&kind, self.store.user()) {
+                told.extend(effect_of_others(position, kind, server_now));
+            }
         }
         self.tell(told);
     }
@@ -345,20 +450,18 @@ fn effect_of_others(position: u64, kind: EventKind, now: Millis) -> Option<Effec
         EventKind::CommandSettled(settled) => {
             return Some(Effect::Settled { position, settled });
         }
-        EventKind::Call(CallEvent::Received { deadline, .. }) if deadline <= now => return None,
         EventKind::Call(mut event) => {
             if let CallEvent::Received {
                 deadline,
                 remaining,
-                over,
                 ..
             } = &mut event
             {
                 *remaining = deadline.saturating_sub(now);
-                *over = false;
             }
             EventKind::Call(event)
         }
+        EventKind::DatabaseSetAside(aside) => EventKind::DatabaseSetAside(aside),
         EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => return None,
     };
     Some(Effect::Event {

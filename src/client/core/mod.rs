@@ -15,6 +15,7 @@
 mod commands;
 mod frames;
 mod heartbeat;
+mod housekeeping;
 mod lease;
 mod meaning;
 mod preview;
@@ -30,18 +31,19 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+use housekeeping::Housekeeping;
 pub use lease::{LOOK_EVERY_MS, Role};
 use lease::{Lease, must_sync};
 pub use push::PushTaken;
-pub use session::LinkStatus;
 use session::Session;
+pub use session::{LinkKept, LinkStatus};
 use time::ClockNotes;
 pub use tokens::TokenWanted;
 use tokens::Tokens;
 
 use super::clock::{Now, ServerClock};
 use super::event::{CommandSettled, ConnectionChange, EventKind};
-use super::store::{Salvage, Store, Tx};
+use super::store::{Restored, Salvage, Store, Tx};
 use super::transport::LinkCommand;
 use crate::call::{CallId, DeviceId, Millis, Op, UserId};
 use crate::error::{Code, Error};
@@ -128,13 +130,14 @@ pub struct Core {
     session: Session,
     lease: Lease,
     tokens: Tokens,
+    housekeeping: Housekeeping,
     due: Due,
     effects: VecDeque<Effect>,
     /// Effects of the first step of catching up, held until all of it is on disk.
     held: Option<Vec<Effect>>,
     /// What is due in the file could not be written; it is tried again then.
     file_held_until: Option<i64>,
-    /// Positions of verdicts that a waiting caller has; their journal rows go with the next write.
+    /// Positions of verdicts that a waiting caller has; their journal rows are marked with the next write.
     taken: Vec<u64>,
     /// Whether something was written that an app can read.
     changed: bool,
@@ -167,6 +170,7 @@ impl Core {
         mut entropy: Entropy,
     ) -> Result<Self, Error> {
         let salvage = store.take_salvage();
+        let restored = store.take_restored();
         let begin = |tx: &Tx<'_>| Ok((ClockNotes::begin(tx, &settings.boot, now)?, tx.feed()?));
         let ((clock, clock_notes), feed) = store.transact(begin)?;
         let (lease, due) = store.transact(|tx| Ok((Lease::begin(tx)?, Due::read(tx)?)))?;
@@ -178,6 +182,7 @@ impl Core {
             clock_notes,
             entropy,
             session: Session::new(feed.cursor.epoch),
+            housekeeping: Housekeeping::new(),
             lease,
             due,
             effects: VecDeque::new(),
@@ -190,24 +195,32 @@ impl Core {
         if let Some(salvage) = salvage {
             core.tell_salvage(salvage);
         }
+        if let Some(restored) = restored {
+            core.tell_restored(&restored);
+        }
         Ok(core)
     }
 
-    /// The file was damaged, and this one was begun in its place: what that ended is told.
+    /// The file was damaged, and this one was begun in its place: what its journal begins with is told.
     fn tell_salvage(&mut self, salvage: Salvage) {
         self.session.error = Some(format!(
             "the database was damaged and set aside as {}; this device is another one since",
-            salvage.aside.display()
+            salvage.set_aside.path.display()
         ));
-        let told = salvage.ended.into_iter();
-        self.effects
-            .extend(told.map(|(position, settled)| Effect::Settled { position, settled }));
+        self.tell_from(salvage.begins_behind);
     }
 
-    /// Whether the file lost its name while it was open: only a new core, on a file opened anew,
-    /// can do anything.
+    /// The file is a copy that is opened for the first time: what that ended is told.
+    fn tell_restored(&mut self, restored: &Restored) {
+        let message = "the database is a copy; this device is another one since";
+        self.session.error = Some(message.to_owned());
+        self.tell_from(restored.begins_behind);
+    }
+
+    /// Whether the file lost its name while it was open, or damage was found in it: only a new core,
+    /// on a file opened anew, can do anything.
     pub fn must_be_reopened(&self) -> bool {
-        self.store.has_moved()
+        self.store.has_moved() || self.store.is_suspected()
     }
 
     /// The user.
@@ -252,6 +265,7 @@ impl Core {
         let file = file.filter(|_| self.is_syncing()).map(until);
         file.chain(self.session.next_timeout(self.heartbeat_ms()))
             .chain(self.next_token_timeout())
+            .chain(self.next_chore())
             .min()
     }
 
@@ -260,7 +274,8 @@ impl Core {
         // A disk that is full must not cost the connection, too.
         let file = self.file_timeout(now);
         self.token_timeout(now);
-        self.session_timeout(now).and(file)
+        let session = self.session_timeout(now);
+        session.and(file).and(self.housekeeping_timeout(now))
     }
 
     fn file_timeout(&mut self, now: Now) -> Result<(), Error> {
@@ -288,9 +303,13 @@ impl Core {
         self.taken.push(position);
     }
 
-    /// How far a reader of the journal has come.
+    /// How far a reader of the journal has come: no further than the journal itself, or what comes
+    /// next would count as read.
     pub fn acknowledge(&mut self, now: Now, reader: &str, position: u64) -> Result<(), Error> {
-        self.write_quietly(now, |work| work.tx.acknowledge(reader, position))
+        self.write_quietly(now, |work| {
+            let position = position.min(work.tx.last_position()?);
+            work.tx.acknowledge(reader, position)
+        })
     }
 
     /// Marks missed calls as seen: those named, or all. Gives how many are unseen now.
@@ -423,6 +442,9 @@ impl Core {
         if noted {
             self.clock_notes.done(step);
         }
+        if written {
+            self.house_was_used(now);
+        }
         self.due = due;
         self.tell_own(told);
         for receipt in receipts {
@@ -489,7 +511,7 @@ fn write_along(
     now: Millis,
 ) -> Result<(), Error> {
     for position in taken {
-        tx.remove_settled(*position)?;
+        tx.mark_answered(*position)?;
     }
     match cursor_due {
         Some(cursor) => tx.advance(cursor, now),
@@ -515,7 +537,8 @@ impl Work<'_> {
             EventKind::CommandSettled(settled) => Effect::Settled { position, settled },
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => Effect::Event {
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => Effect::Event {
                 position: Some(position),
                 event,
             },

@@ -128,7 +128,11 @@ impl Work<'_> {
             return Ok(false);
         }
         let stored = self.tx.call(id)?;
+        let is_over = payload.deadline <= self.now;
         let call = match &stored {
+            None if is_over && self.tx.is_before_what_is_kept(payload.create_time)? => {
+                return Ok(false);
+            }
             None => partial_record(id, payload, self.tx.user())?,
             Some(stored) => match asked_again(&stored.call, payload, self.tx.user())? {
                 Some(call) => call,

@@ -19,9 +19,15 @@ impl Work<'_> {
     /// repetition matters. `live`: as it happens, not on catching up.
     pub(super) fn take_record(&mut self, call: &Call, live: bool) -> Result<(), Error> {
         let stored = self.tx.call(&call.id)?;
+        // What was forgotten here has the number of another life of the server.
         let known = stored.as_ref().is_some_and(|stored| {
-            stored.epoch == self.epoch && stored.call.revision >= call.revision
+            stored.epoch == self.epoch
+                && stored.call.revision >= call.revision
+                && !is_forgotten(&stored.call)
         });
+        if stored.is_none() && self.tx.is_left_behind(call)? {
+            return Ok(());
+        }
         match &stored {
             Some(stored) if known => self.ring_after_all(&stored.call)?,
             stored => self.replace_record(stored.as_ref(), call, live)?,
@@ -71,6 +77,39 @@ impl Work<'_> {
         self.replace_record(Some(stored), &call, false)
     }
 
+    /// A server that was restored numbers invitations anew, so that one of its may have the number of
+    /// another that rang here and that it does not know; and one that rings here may have a number
+    /// that it has not given. The rings of those are as forgotten as a call would be. Gives the
+    /// record as it stands after that, if it was that of a ring.
+    fn forget_rings(
+        &mut self,
+        stored: &StoredCall,
+        call: &Call,
+    ) -> Result<Option<StoredCall>, Error> {
+        let user = self.tx.user();
+        let (Some(before), Some(me)) = (stored.call.member(user), call.member(user)) else {
+            return Ok(None);
+        };
+        let shown = self.tx.shown(&call.id)?;
+        let rang = self.tx.ring_deadline(&call.id, me.invitation)?;
+        let is_another =
+            me.state.is_pending() && rang.is_some_and(|deadline| deadline != me.deadline);
+        let is_unknown = stored.epoch != self.epoch
+            && me.invitation < shown.rung
+            && shown.rung <= before.invitation;
+        if !is_another && !is_unknown {
+            return Ok(None);
+        }
+        let mut forgotten = None;
+        if shown.ringing && stored.call.is_started() {
+            self.forget(stored)?;
+            forgotten = self.tx.call(&call.id)?;
+        }
+        let first = me.invitation + u32::from(!is_another);
+        self.tx.drop_rings(&call.id, first)?;
+        Ok(forgotten)
+    }
+
     /// What the server has not told of on catching up from nothing, in however many sessions, it
     /// does not know. After the first step that holds for calls open to this device, after the
     /// second for all.
@@ -93,12 +132,27 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The server refused a command about a call that it does not know. If only a push has told of
+    /// the call, nothing else will end it.
+    pub(super) fn forget_partial(&mut self, id: &CallId) -> Result<(), Error> {
+        let is_partial =
+            |stored: &StoredCall| stored.call.revision == 0 && stored.call.is_started();
+        match self.tx.call(id)?.filter(is_partial) {
+            Some(stored) => self.forget(&stored),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn replace_record(
         &mut self,
         stored: Option<&StoredCall>,
         call: &Call,
         live: bool,
     ) -> Result<(), Error> {
+        let forgotten = match stored {
+            Some(stored) if call.is_started() => self.forget_rings(stored, call)?,
+            Some(_) | None => None,
+        };
         let mut shown = self.tx.shown(&call.id)?;
         if self.answer_is_under_way(&call.id)? {
             // What is being answered has not to ring any more, if it has not rung yet.
@@ -124,7 +178,8 @@ impl Work<'_> {
             Some((before, after)) => hear(Some(before), after, &viewer),
             None => hear(before.map(|stored| &stored.call), call, &viewer),
         };
-        self.tx.put_call(stored, call, self.epoch)?;
+        self.tx
+            .put_call(forgotten.as_ref().or(stored), call, self.epoch)?;
         self.note_changes(stored.map(|stored| &stored.call), call)?;
         self.keep_shown(call, &shown, &heard)?;
         for event in heard.events {
@@ -267,6 +322,12 @@ fn is_known_as(known: Option<&Member>, member: &Member) -> bool {
         (known.state, known.invitation, known.participation)
             == (member.state, member.invitation, member.participation)
     })
+}
+
+/// Whether the server was found not to know that call.
+fn is_forgotten(call: &Call) -> bool {
+    let ending = call.ending.as_ref();
+    ending.is_some_and(|ending| ending.kind == EndKind::Forgotten)
 }
 
 /// Whether that invitation was answered with that device, or the user is in the call on it.

@@ -1,9 +1,12 @@
 //! The connection: made, kept, and made again when it breaks.
 
+mod logout;
+
 use super::commands::send_effect;
 use super::heartbeat::PONG_TIMEOUT_MS;
 use super::tokens::Renewals;
 use super::{Core, Effect};
+use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
 use crate::client::clock::Now;
 use crate::client::event::{ConnectionCause, ConnectionChange, ConnectionState};
 use crate::client::transport::{DownKind, LinkCommand, LinkDown, LinkEvent};
@@ -19,12 +22,12 @@ const BACKOFF_FIRST_MS: i64 = 250;
 const BACKOFF_MAX_MS: i64 = 30_000;
 /// Most letters of a build's name that are said.
 const BUILD_CHARS_MAX: usize = 64;
-/// A server may allow so many bytes of extendedData: with more a command would not fit into a frame.
-const EXTENDED_DATA_BYTES_BELIEVED: usize = 8 * 1024;
 /// How long a hello waits for its answer.
 const HELLO_TIMEOUT_MS: i64 = 10_000;
 /// How long a logout waits for the server.
 const LOGOUT_TIMEOUT_MS: i64 = 5_000;
+/// What people are told while the app says that there is no network.
+const NO_NETWORK: &str = "the network is off";
 /// After so many unanswered attempts in a row, UDP is likely to be blocked.
 const HANDSHAKE_TIMEOUTS_TELLING: u32 = 3;
 
@@ -58,6 +61,15 @@ pub struct LinkStatus {
     pub rtt_ms: Option<i64>,
 }
 
+/// What a core goes on with that has the link of an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkKept {
+    /// The link may still have something to say of attempts up to this one.
+    attempts: u64,
+    /// Whether the app has said last that there is a network.
+    network: bool,
+}
+
 /// The state of the conversation.
 pub(super) struct Session {
     pub(super) phase: Phase,
@@ -77,6 +89,8 @@ pub(super) struct Session {
     cause: ConnectionCause,
     since: i64,
     pub(super) error: Option<String>,
+    /// Why commands wait, as it was noted last with those that did.
+    pub(super) why_unsent: Option<String>,
     pub(super) limits: Option<Limits>,
     pub(super) in_flight: usize,
     pub(super) unacknowledged: u32,
@@ -114,6 +128,7 @@ impl Session {
             cause: ConnectionCause::Success,
             since: 0,
             error: None,
+            why_unsent: None,
             limits: None,
             in_flight: 0,
             unacknowledged: 0,
@@ -218,6 +233,20 @@ impl Core {
         }
     }
 
+    /// What the next core with the same link is to go on with.
+    pub fn link_kept(&self) -> LinkKept {
+        LinkKept {
+            attempts: self.session.attempt,
+            network: self.session.network,
+        }
+    }
+
+    /// Goes on with the link of an earlier core. To be called before [`Self::start`].
+    pub fn keep_link(&mut self, kept: LinkKept) {
+        self.session.attempt = kept.attempts;
+        self.session.network = kept.network;
+    }
+
     /// Begins to connect, and to keep connected; as soon as no other engine on the file does.
     pub fn start(&mut self, now: Now) {
         self.session.login_follows = self.is_logging_out();
@@ -231,8 +260,15 @@ impl Core {
         self.session.was_connected = false;
         let (state, cause) = (ConnectionState::Connecting, ConnectionCause::ActiveLogin);
         self.change(now, state, cause, "");
-        if !self.token_comes_first(now) {
+        if self.token_comes_first(now) {
+            return;
+        }
+        if self.session.network {
             self.connect(now);
+        } else {
+            self.session.phase = Phase::Waiting { until: now.mono_ms };
+            self.session.error = Some(NO_NETWORK.to_owned());
+            self.note_why(now, NO_NETWORK);
         }
     }
 
@@ -254,13 +290,14 @@ impl Core {
             self.session.attempt += 1;
             self.leave_online();
             self.session.phase = Phase::Waiting { until: now.mono_ms };
+            self.session.error = Some(NO_NETWORK.to_owned());
+            self.note_why(now, NO_NETWORK);
+            if !self.is_syncing() {
+                // Another engine was found to sync.
+                return;
+            }
             let cause = ConnectionCause::LoginInterrupted;
-            self.change(
-                now,
-                ConnectionState::Reconnecting,
-                cause,
-                "the network is off",
-            );
+            self.change(now, ConnectionState::Reconnecting, cause, NO_NETWORK);
         }
     }
 
@@ -282,53 +319,6 @@ impl Core {
             Phase::Waiting { .. } if self.session.network => self.connect(now),
             Phase::Off | Phase::Waiting { .. } => {}
         }
-    }
-
-    /// The user logs out on this device: told to the server, and no connection is wanted then.
-    pub fn logout(&mut self, now: Now) {
-        self.session.login_follows = false;
-        if self.session.phase == Phase::Off || !self.session.network {
-            self.logged_out(now);
-            return;
-        }
-        self.session.logout_until = Some(now.mono_ms + LOGOUT_TIMEOUT_MS);
-        if let Phase::Waiting { .. } = self.session.phase {
-            self.connect(now);
-        }
-        self.say_logout();
-    }
-
-    /// Tells the server of a logout that is under way, now or as soon as it is there.
-    pub(super) fn say_logout(&mut self) {
-        if self.session.is_online() && self.session.logout_until.is_some() {
-            self.send(ToServer::Logout);
-        }
-    }
-
-    pub(super) fn logged_out(&mut self, now: Now) {
-        self.session.logout_until = None;
-        self.session.logged_out = true;
-        self.go_off(now, ConnectionCause::Success, "");
-        self.effects.push_back(Effect::LoggedOut);
-        if std::mem::take(&mut self.session.login_follows) {
-            self.start(now);
-        }
-    }
-
-    /// Whether a logout is under way.
-    pub(super) fn is_logging_out(&self) -> bool {
-        self.session.logout_until.is_some()
-    }
-
-    /// Whether the user is logged out on this device, by themselves or by the server that kicked
-    /// it out. Only [`Self::start`] logs in again.
-    pub fn is_logged_out(&self) -> bool {
-        self.session.logged_out
-    }
-
-    /// Goes on being logged out, after the file was closed and opened again.
-    pub fn stay_logged_out(&mut self) {
-        self.session.logged_out = true;
     }
 
     /// Ends the connection in good order, without a logout: the app goes away.
@@ -530,7 +520,11 @@ impl Core {
 
     /// So that a look at what is pending says why it waits. No more than that: a disk that cannot
     /// take it costs nothing.
-    fn note_why(&mut self, now: Now, why: &str) {
+    pub(super) fn note_why(&mut self, now: Now, why: &str) {
+        if !self.is_syncing() {
+            return;
+        }
+        self.session.why_unsent = Some(why.to_owned());
         if let Err(error) = self.write_synced(now, |work| work.tx.note_error(why)) {
             tracing::debug!(%error, "why commands wait could not be noted");
         }
@@ -544,6 +538,7 @@ impl Core {
         }
         self.session.phase = Phase::Off;
         if !why.is_empty() {
+            self.session.error = Some(why.to_owned());
             self.note_why(now, why);
         }
         self.change(now, ConnectionState::Disconnected, cause, why);
@@ -582,6 +577,7 @@ impl Core {
         self.session.cause = cause;
         if state == ConnectionState::Connected {
             self.session.error = None;
+            self.session.why_unsent = None;
         }
         if !same {
             self.session.since = self.server_now(now);

@@ -74,6 +74,8 @@ impl ClockNotes {
         ClockStep {
             is_news: self.sampled || jumped || clock.boot != self.kept.boot,
             is_pressing: self.correction_ms != 0 || jumped,
+            // An estimate that was not in doubt and is wrong: the server's clock is another one. All
+            // that waits was given by the one before.
             moved_from: self.doubted_from.unwrap_or(0),
             correction_ms: self.correction_ms,
             doubt,

@@ -278,7 +278,9 @@ impl Core {
 
     fn no_token(&mut self, now: Now, why: &str) {
         tracing::warn!(why, "no token");
-        self.session.error = Some(format!("no token: {why}"));
+        let error = format!("no token: {why}");
+        self.note_why(now, &error);
+        self.session.error = Some(error);
         let not_before = now.mono_ms + self.token_pause();
         if let Some(wanted) = &mut self.tokens.wanted {
             wanted.not_before = not_before;

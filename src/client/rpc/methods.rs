@@ -1,5 +1,7 @@
 //! The methods: what each takes.
 
+use std::path::PathBuf;
+
 use super::params::Params;
 use crate::call::limits::TIMEOUT_S_DEFAULT;
 use crate::call::{CallId, Command, CommandKind, Mode, PushConfig, Target, Under, UserId};
@@ -19,6 +21,10 @@ pub enum Method {
     Command(CommandKind),
     /// What the engine answers by itself.
     Local(Local),
+    /// compact
+    Compact,
+    /// backup
+    Backup,
     /// renewToken
     RenewToken,
     /// logout
@@ -54,6 +60,8 @@ pub enum Local {
     Resume,
     /// handlePush
     HandlePush,
+    /// storage
+    Storage,
 }
 
 /// When a command's request is answered.
@@ -81,6 +89,9 @@ impl Method {
             "pause" => Local::Pause,
             "resume" => Local::Resume,
             "handlePush" => Local::HandlePush,
+            "storage" => Local::Storage,
+            "compact" => return Some(Self::Compact),
+            "backup" => return Some(Self::Backup),
             "renewToken" => return Some(Self::RenewToken),
             "logout" => return Some(Self::Logout),
             "shutdown" => return Some(Self::Shutdown),
@@ -291,6 +302,12 @@ pub fn online(params: &mut Params) -> Result<bool, Error> {
 pub fn token(params: &mut Params) -> Result<String, Error> {
     let token = params.text("token")?;
     params.required("token", token)
+}
+
+/// Of backup.
+pub fn path(params: &mut Params) -> Result<PathBuf, Error> {
+    let path = params.text("path")?;
+    params.required("path", path).map(PathBuf::from)
 }
 
 /// Of handlePush: the object that the server put into the push, or its text.

@@ -28,7 +28,7 @@ use crate::client::store::Query;
 use crate::client::subscription::{Events, Lagged};
 use crate::error::{Code, Error};
 
-/// Requests at a time that wait for the server without being commands (renewToken, logout).
+/// Requests at a time that take long without being commands (renewToken, logout, compact, backup).
 const SLOW_MAX: usize = 16;
 /// How long the end of the input waits for those.
 const SLOW_ENDS_WITHIN: Duration = Duration::from_secs(6);
@@ -58,7 +58,7 @@ pub struct Session {
     waiting: BTreeMap<Op, Id>,
     /// Requests that wait for something else, with whom to answer.
     slow: JoinSet<(Option<Id>, Result<Value, Error>)>,
-    /// Where in the journal the stream is.
+    /// Where in the journal the stream is; what was there before this run is for eventsSince.
     position: u64,
     /// What was said last of the connection.
     connection: Option<ConnectionChange>,
@@ -68,12 +68,12 @@ impl Session {
     /// A conversation about an engine whose events begin with that stream.
     pub fn new(engine: Engine, events: Events, output: mpsc::Sender<Out>) -> Self {
         Self {
+            position: engine.events_begin_after(),
             engine,
             events,
             output,
             waiting: BTreeMap::new(),
             slow: JoinSet::new(),
-            position: 0,
             connection: None,
         }
     }
@@ -258,6 +258,8 @@ impl Session {
                 let result = self.local(local, &mut params).await;
                 self.answer(id, result).await?;
             }
+            Method::Compact => self.compact(id).await?,
+            Method::Backup => self.backup(id, &mut params).await?,
             Method::RenewToken => self.renew_token(id, &mut params).await?,
             Method::Logout => {
                 let engine = self.engine.clone();
@@ -266,6 +268,28 @@ impl Session {
             }
         }
         Ok(Next::Line)
+    }
+
+    async fn compact(&mut self, id: Option<Id>) -> Result<(), Unheard> {
+        let engine = self.engine.clone();
+        let compacted = async move {
+            let done = engine.compact().await?;
+            Ok(json!({ "bytesBefore": done.bytes_before, "bytesAfter": done.bytes_after }))
+        };
+        self.begin_slow(id, Box::pin(compacted)).await
+    }
+
+    async fn backup(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
+        let path = match methods::path(params) {
+            Ok(path) => path,
+            Err(error) => return self.answer(id, Err(error)).await,
+        };
+        let engine = self.engine.clone();
+        let copied = async move {
+            let copy = engine.backup(&path).await?;
+            Ok(json!({ "path": path, "bytes": copy.bytes }))
+        };
+        self.begin_slow(id, Box::pin(copied)).await
     }
 
     async fn renew_token(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -339,6 +363,14 @@ impl Session {
                 let taken = engine.handle_push(methods::payload(params)?).await?;
                 Ok(json!({ "ring": taken.ring, "callID": taken.call_id }))
             }
+            Local::Storage => {
+                let storage = engine.storage().await?;
+                Ok(json!({
+                    "bytes": storage.bytes,
+                    "freeBytes": storage.free_bytes,
+                    "walBytes": storage.wal_bytes,
+                }))
+            }
         }
     }
 
@@ -364,7 +396,8 @@ impl Session {
             EventKind::CommandSettled(settled) => self.waiting.contains_key(&settled.op),
             EventKind::Call(_)
             | EventKind::ConnectionStateChanged(_)
-            | EventKind::TokenWillExpire { .. } => false,
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => false,
         };
         let events: Value = events
             .iter()
@@ -383,7 +416,7 @@ impl Session {
     /// Has the engine asked now, in the order of the lines, and answered when it is done.
     async fn begin_slow(&mut self, id: Option<Id>, mut work: Slow) -> Result<(), Unheard> {
         if self.slow.len() >= SLOW_MAX {
-            let message = format!("{SLOW_MAX} requests wait for the server already; wait for one");
+            let message = format!("{SLOW_MAX} requests are under way already; wait for one");
             let error = Error::new(Code::TooManyRequests, "waiting", message);
             return self.answer(id, Err(error)).await;
         }
@@ -467,4 +500,43 @@ fn status(status: &Status) -> Value {
         "schema": status.schema,
         "version": status.version,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::config::Config;
+    use crate::client::options::{CommandOptions, InviteOptions};
+    use crate::client::roots::Roots;
+
+    #[tokio::test]
+    async fn falling_behind_before_the_first_event_tells_nothing_of_earlier_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let file = folder.path().join("alice.db");
+            let mut config = Config::new("127.0.0.1:1", "alice", file);
+            config.roots = Roots::Pinned([7; 32]);
+            Engine::open_with_events(config).unwrap()
+        };
+        let (engine, _) = open();
+        let invited = engine.call_invite(&["bob"], InviteOptions::default());
+        let call = invited.await.unwrap().call_id().clone();
+        let taken_back = engine.call_cancel(&[], &call, CommandOptions::default());
+        drop(taken_back.await.unwrap());
+        engine.close().await.unwrap();
+
+        let (engine, events) = open();
+        let (journal, _) = engine.events_since(0, 10).await.unwrap();
+        assert!(!journal.is_empty());
+        let (output, mut said) = mpsc::channel(64);
+        let mut session = Session::new(engine, events, output);
+        session.catch_up().await.unwrap();
+        drop(session);
+        while let Some(out) = said.recv().await {
+            let Out::Line(line) = out else {
+                panic!("{out:?}");
+            };
+            assert!(line.contains("connectionStateChanged"), "{line}");
+        }
+    }
 }

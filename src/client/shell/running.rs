@@ -13,9 +13,12 @@ use super::{Done, INPUTS_MAX, Input, Shared, Waiter, closed, open_core};
 use crate::call::{Op, UserId};
 use crate::client::clock::now;
 use crate::client::config::Config;
-use crate::client::core::{Core, Effect, LOOK_EVERY_MS, Submission, Submitted, TokenWanted};
+use crate::client::core::{
+    Core, Effect, LOOK_EVERY_MS, LinkKept, Submission, Submitted, TokenWanted,
+};
 use crate::client::event::{Event, EventKind};
 use crate::client::link::QuicLink;
+use crate::client::store::Readers;
 use crate::client::token::TokenRequest;
 use crate::client::transport::{LinkCommand, LinkEvent, Transport};
 use crate::error::{Code, Error};
@@ -42,11 +45,14 @@ pub(super) struct Running {
     pub(super) next_look: i64,
     /// Up to where the journal was told when the engine was paused.
     pub(super) told: Option<u64>,
+    /// What the core that was paused knew of the link.
+    pub(super) link_kept: Option<LinkKept>,
     pub(super) config: Config,
     /// Whether the user was logged out when the engine was paused.
     pub(super) logged_out: bool,
     pub(super) user: UserId,
     pub(super) link: QuicLink,
+    pub(super) readers: Arc<Readers>,
     pub(super) shared: Arc<Shared>,
     pub(super) waiters: BTreeMap<Op, Waiter>,
     /// Who waits for their token to be taken, in the order in which they were given.
@@ -266,6 +272,7 @@ impl Running {
     /// Closes the connection and the file. What keeps it from being tidy is told, and does not keep
     /// it from being closed.
     pub(super) fn pause(&mut self, until: Instant) -> Result<(), Error> {
+        self.shared.copying().stop();
         let Some(core) = &mut self.core else {
             return Ok(());
         };
@@ -282,6 +289,7 @@ impl Running {
             self.config.token = core.token().map(str::to_owned);
             self.logged_out = core.is_logged_out();
             self.told = Some(core.told_position());
+            self.link_kept = Some(core.link_kept());
         }
         self.waiters.clear();
         self.shared.open.store(false, Ordering::Release);
@@ -310,16 +318,21 @@ impl Running {
         if self.core.as_ref().is_some_and(Core::must_be_reopened) {
             // What keeps the old file from being tidy is no reason not to begin anew.
             let _ = self.pause(Instant::now());
-            // Another file has positions of its own.
-            self.told = None;
+            // It is not paused to the app, so this logs in.
+            self.logged_out = false;
         }
         if let Some(core) = &mut self.core {
             core.start(now());
             return Ok(());
         }
         let mut core = open_core(&self.config, &self.user)?;
+        // What has the old one open is not to be read with any more.
+        self.readers.close();
         if let Some(told) = self.told {
-            core.tell_on_from(told);
+            core.tell_on_from(now(), told)?;
+        }
+        if let Some(kept) = self.link_kept {
+            core.keep_link(kept);
         }
         if self.logged_out {
             core.stay_logged_out();
@@ -328,6 +341,7 @@ impl Running {
         }
         self.core = Some(core);
         self.next_look = i64::MIN;
+        self.shared.copying().go_on();
         self.shared.open.store(true, Ordering::Release);
         // Others may have written while nobody looked.
         self.shared.subscribers.tell_changed();

@@ -263,6 +263,31 @@ impl Tx<'_> {
         .map(drop)
     }
 
+    /// Until when that invitation rings or rang here, if it ever did.
+    pub fn ring_deadline(&self, call: &CallId, invitation: u32) -> Result<Option<Millis>, Error> {
+        self.run(
+            self.sql
+                .prepare_cached(
+                    "SELECT deadline_ms FROM rings
+                      WHERE call_id = ? AND invitation = ? AND invitation > 0",
+                )
+                .and_then(|mut statement| {
+                    statement
+                        .query_row(params![call.as_str(), invitation], |row| row.get(0))
+                        .optional()
+                }),
+        )
+    }
+
+    /// That invitation and later ones never rang.
+    pub fn drop_rings(&self, call: &CallId, first: u32) -> Result<(), Error> {
+        self.cached(
+            "DELETE FROM rings WHERE call_id = ? AND invitation >= max(?, 1)",
+            params![call.as_str(), first],
+        )
+        .map(drop)
+    }
+
     /// It is shown no more.
     pub fn close_ring(
         &self,

@@ -34,6 +34,8 @@ pub struct NewCommand {
     pub queued_at: Millis,
     /// After that it can mean nothing any more; 0 is never.
     pub expires_at: Millis,
+    /// Why it cannot be sent at once.
+    pub last_error: Option<String>,
 }
 
 /// A command in the file.
@@ -108,6 +110,14 @@ impl OutboxRow {
         }
     }
 
+    /// The call it is about.
+    pub fn call_id(&self) -> &CallId {
+        match self {
+            Self::Known(command) => &command.call_id,
+            Self::Foreign(command) => &command.call_id,
+        }
+    }
+
     /// Its number on the wire; `None` when it was never sent.
     pub fn number(&self) -> Option<u64> {
         match self {
@@ -175,8 +185,9 @@ impl Tx<'_> {
     /// Puts a command into the outbox.
     pub fn insert_command(&self, command: &NewCommand) -> Result<(), Error> {
         self.cached(
-            "INSERT INTO commands (op, call_id, command, arguments, queued_at_ms, expires_at_ms)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO commands
+                    (op, call_id, command, arguments, queued_at_ms, expires_at_ms, last_error)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![
                 command.op.as_str(),
                 command.call_id.as_str(),
@@ -184,6 +195,7 @@ impl Tx<'_> {
                 arguments_to_json(&command.command)?,
                 command.queued_at,
                 command.expires_at,
+                command.last_error.as_deref().map(noted),
             ],
         )
         .map(drop)
@@ -312,7 +324,7 @@ impl Tx<'_> {
 
     /// Notes why commands without a verdict got no further. The same once more is no change.
     pub fn note_error(&self, error: &str) -> Result<(), Error> {
-        let error: String = error.chars().take(LAST_ERROR_CHARS_MAX).collect();
+        let error = noted(error);
         self.cached(
             "UPDATE commands SET last_error = ?1 WHERE verdict IS NULL AND last_error IS NOT ?1",
             [error],
@@ -375,6 +387,11 @@ impl Tx<'_> {
                 .and_then(|mut statement| statement.query_map(params, read_command)?.collect()),
         )
     }
+}
+
+/// As much of an error as is noted.
+fn noted(error: &str) -> String {
+    error.chars().take(LAST_ERROR_CHARS_MAX).collect()
 }
 
 fn select(table: &str, condition: &str) -> String {

@@ -33,7 +33,8 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Error {
             Code::Corrupt,
             DAMAGED,
             format!(
-                "{file} is damaged: {error}; open it again, which sets it aside and begins anew"
+                "{file} is damaged: {error}; resume, or open it again: it is set aside and another \
+                 one begun"
             ),
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(

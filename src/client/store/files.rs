@@ -5,12 +5,17 @@ use std::any::Any;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::error::io_failure;
 use crate::error::{Code, Error};
 
 /// A lock that is held until it is dropped, or until its process dies.
 pub type Lock = Box<dyn Any + Send>;
+
+/// How the name of the file goes on that says whose a database is. It is made at the first opening
+/// and stays.
+pub(super) const LOCK: &str = ".lock";
 
 /// Files, as the store needs them.
 pub trait Files: Send + Sync {
@@ -42,6 +47,9 @@ pub trait Files: Send + Sync {
     /// Which file has that name now; `None` where there is none, or where files cannot be told
     /// apart.
     fn identity(&self, file: &Path) -> Option<FileId>;
+    /// When a file was last written to, in ms since 1970 by the file system's clock; `None` where
+    /// that is not known.
+    fn written_at(&self, file: &Path) -> Option<i64>;
     /// Gives a file another name, which nothing has. It has that one for good when this returns.
     ///
     /// # Errors
@@ -92,7 +100,7 @@ impl Files for OsFiles {
 
     /// The lock is on a file beside the database, because SQLite's own locks are on that one.
     fn lock(&self, file: &Path) -> Result<Option<Lock>, Error> {
-        let name = beside(file, ".lock");
+        let name = beside(file, LOCK);
         check_is_file(&name)?;
         let file = OpenOptions::new()
             .create(true)
@@ -138,6 +146,12 @@ impl Files for OsFiles {
     fn identity(&self, _file: &Path) -> Option<FileId> {
         // An open file cannot be taken away there.
         None
+    }
+
+    fn written_at(&self, file: &Path) -> Option<i64> {
+        let written = file.metadata().ok()?.modified().ok()?;
+        let since = written.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {

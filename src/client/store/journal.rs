@@ -8,6 +8,11 @@ use crate::client::event::EventKind;
 use crate::client::json;
 use crate::error::Error;
 
+/// A verdict, in the journal.
+pub(super) const SETTLED: &str = "commandSettled";
+/// One that went to the caller who waited for it.
+pub(super) const ANSWERED: &str = "commandAnswered";
+
 impl Tx<'_> {
     /// Appends an event; gives its position.
     pub fn append_journal(
@@ -24,14 +29,19 @@ impl Tx<'_> {
         Ok(self.sql.last_insert_rowid().cast_unsigned())
     }
 
-    /// Lets a journal that is empty go on behind a position.
-    pub(super) fn begin_journal_after(&self, position: i64) -> Result<(), Error> {
+    /// Lets the journal go on behind a position, if it has not got there by itself.
+    pub fn go_on_behind(&self, position: u64) -> Result<(), Error> {
+        if self.last_position()? >= position {
+            return Ok(());
+        }
+        let position = position.cast_signed();
+        let raise = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'";
         // There is a row for each table that ever had one.
-        self.cached(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
-            params![position],
-        )
-        .map(drop)
+        if self.cached(raise, [position])? == 0 {
+            let begin = "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)";
+            self.cached(begin, [position])?;
+        }
+        Ok(())
     }
 
     /// Appends the verdict of a command that only a newer build can read, for that one to tell.
@@ -43,17 +53,19 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let params = json::settled_params(&command.op, &command.call_id, &command.name, result);
         self.cached(
-            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, 'commandSettled', ?)",
-            params![at, command.call_id.as_str(), params.to_string()],
+            "INSERT INTO journal (at_ms, call_id, name, params) VALUES (?, ?, ?, ?)",
+            params![at, command.call_id.as_str(), SETTLED, params.to_string()],
         )
         .map(drop)
     }
 
-    /// Takes back the commandSettled of a command whose waiting caller has the verdict.
-    pub fn remove_settled(&self, position: u64) -> Result<(), Error> {
+    /// Marks the commandSettled of a command whose waiting caller has the verdict: it is not owed to
+    /// who reads the journal. Other engines tell it when they come to it, because it may close a
+    /// ring that they showed.
+    pub fn mark_answered(&self, position: u64) -> Result<(), Error> {
         self.cached(
-            "DELETE FROM journal WHERE position = ?",
-            params![position.cast_signed()],
+            "UPDATE journal SET name = ? WHERE position = ? AND name = ?",
+            params![ANSWERED, position.cast_signed(), SETTLED],
         )
         .map(drop)
     }

@@ -13,7 +13,7 @@ use rusqlite::{ErrorCode, TransactionBehavior, params};
 
 use super::error::failure;
 use super::files::{Files, Lock};
-use super::read::journal;
+use super::read::{Verdicts, journal};
 use super::{BUSY_TIMEOUT, Store, Tx};
 use crate::call::Millis;
 use crate::client::event::Event;
@@ -124,14 +124,15 @@ impl Tx<'_> {
         .map(i64::cast_unsigned)
     }
 
-    /// The first events after a position; each invitation that rings no more is marked as over.
+    /// The first events after a position, also the verdicts that somebody waited for; each
+    /// invitation that rings no more is marked as over.
     pub fn journal_after(
         &self,
         position: u64,
         limit: usize,
         now: Millis,
     ) -> Result<Vec<Event>, Error> {
-        self.run(journal(&self.sql, position, limit, now))
+        self.run(journal(&self.sql, position, limit, (now, Verdicts::All)))
     }
 }
 

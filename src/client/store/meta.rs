@@ -14,6 +14,10 @@ const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
 const SET_ASIDE: &str = "set_aside";
+/// The creation time of the newest call that was removed.
+pub(super) const KEPT_FROM: &str = "kept_from_ms";
+/// Says that a file is a copy, and of which device's.
+pub(super) const COPY_OF: &str = "copy_of";
 
 /// The largest number of a command that a file is believed; none comes near it by counting.
 const NUMBER_MAX: u64 = 1 << 53;

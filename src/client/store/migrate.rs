@@ -25,7 +25,7 @@ pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
 pub(super) const APPLICATION_ID: i32 = 0x4f68_6b31;
 
 /// Refuses a file of a newer version, and one that is another program's, before anything is
-/// written to it.
+/// written to it; one of which nothing is there yet is none.
 pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), Error> {
     connection
         .busy_timeout(BUSY_TIMEOUT)
@@ -34,20 +34,8 @@ pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(),
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         })
         .map_err(|error| failure(path, &error))?;
-    let version = version(connection, path)?;
-    if version > SCHEMA_VERSION {
-        return Err(Error::new(
-            Code::NewerVersion,
-            "schema",
-            format!(
-                "{} has schema version {version}, this build knows {SCHEMA_VERSION}: use a newer build",
-                path.display()
-            ),
-        ));
-    }
-    let mark: i32 = connection
-        .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .map_err(|error| failure(path, &error))?;
+    refuse_newer(connection, path)?;
+    let mark = mark(connection, path)?;
     let is_used = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| {
             row.get(0)
@@ -61,6 +49,35 @@ pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(),
         (APPLICATION_ID, _) | (0, false) => Ok(()),
         (_, _) => Err(foreign(path)),
     }
+}
+
+/// The same of one that is only read.
+pub(super) fn refuse_newer_or_foreign(connection: &Connection, path: &Path) -> Result<(), Error> {
+    if mark(connection, path)? != APPLICATION_ID {
+        return Err(foreign(path));
+    }
+    refuse_newer(connection, path)
+}
+
+fn mark(connection: &Connection, path: &Path) -> Result<i32, Error> {
+    connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(|error| failure(path, &error))
+}
+
+fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let version = version(connection, path)?;
+    if version > SCHEMA_VERSION {
+        return Err(Error::new(
+            Code::NewerVersion,
+            "schema",
+            format!(
+                "{} has schema version {version}, this build knows {SCHEMA_VERSION}: use a newer build",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn foreign(path: &Path) -> Error {

@@ -4,9 +4,11 @@
 //! or written in one is told to anybody before it has been committed and synced. The schema, with
 //! what each column means, is in `schema/client/`.
 
+mod backup;
 mod calls;
 mod clock;
 mod commands;
+mod compact;
 mod error;
 mod files;
 mod journal;
@@ -16,6 +18,7 @@ mod meta;
 mod migrate;
 mod page;
 mod read;
+mod retention;
 mod rows;
 mod salvage;
 
@@ -31,20 +34,23 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 #[cfg(test)]
 pub use rusqlite::Connection as ByHand;
 
+pub use backup::{Copying, Restored, back_up, restore};
 pub use calls::StoredCall;
 pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
+pub use compact::{Log, Space};
 pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use page::{CallEntry, Filter, Page, Query};
 pub use read::{PendingCommand, Readers, RingEntry, StatusCounts};
+pub use retention::{CallsCut, Swept};
 pub use salvage::Salvage;
 
 use crate::call::{DeviceId, UserId};
 use crate::client::config::Memory;
 use crate::error::{Code, Error};
 use error::{failure, is_certainly_not_committed, is_damage, is_failed_sync, moved, open_failure};
-use files::beside;
+use files::{LOCK, beside};
 use lease::FileLock;
 
 /// The oldest SQLite that may open a database in WAL mode from several connections: versions
@@ -62,6 +68,8 @@ const WAL_BYTES_KEPT: u32 = 4 * 1024 * 1024;
 const CACHE_KIB: i32 = 2_048;
 /// How the name of the write-ahead log goes on.
 const LOG: &str = "-wal";
+/// How that of its index does.
+const LOG_INDEX: &str = "-shm";
 
 /// The database of one user on one device, with its writing connection.
 pub struct Store {
@@ -73,8 +81,10 @@ pub struct Store {
     connection: Option<Connection>,
     identity: Identity,
     has_moved: bool,
+    is_damaged: bool,
     doubts: u64,
     salvage: Option<Salvage>,
+    restored: Option<Restored>,
     memory: Memory,
     user: UserId,
     device: DeviceId,
@@ -97,11 +107,10 @@ pub struct Tx<'a> {
 
 /// What a transaction came to.
 enum Attempt<T> {
-    Done {
-        value: T,
-        wrote: bool,
-    },
+    Done(T),
     Nothing(Error),
+    /// Nobody would find it again, so it was not committed.
+    Moved,
     /// It may be on disk or not.
     Unknown(Error),
 }
@@ -132,6 +141,7 @@ impl Store {
     ) -> Result<Self, Error> {
         check_sqlite()?;
         let file = files.resolve(path)?;
+        let was_opened = files.exists(&beside(&file, LOCK));
         let lock = FileLock::try_on(files, &file)?;
         let open = || Self::open_file(files, path, &file, user, fresh_device);
         if !lock.is_held() {
@@ -139,7 +149,8 @@ impl Store {
             return open();
         }
         salvage::finish(files.as_ref(), &file)?;
-        let mut store = match open() {
+        let has_content = salvage::check_emptied(files.as_ref(), path, &file, was_opened);
+        let mut store = match has_content.and_then(|()| open()) {
             Err(error) if is_damage(&error) => {
                 salvage::refuse_no_database(files.as_ref(), path, &file)?;
                 let salvage = salvage::set_aside(files, path, &file, user, fresh_device, &error)?;
@@ -178,14 +189,21 @@ impl Store {
             connection: Some(connection),
             identity: [None; 2],
             has_moved: false,
+            is_damaged: false,
             doubts: 0,
             salvage: None,
+            restored: None,
             memory: Memory::Normal,
             user: user.clone(),
             device: fresh_device.clone(),
             lock: FileLock::not_held(files, file),
         };
-        store.device = store.transact(|tx| tx.identify(fresh_device))?;
+        (store.device, store.restored) = store.transact(|tx| {
+            let device = tx.identify(fresh_device)?;
+            let restored = tx.adopt_copy(fresh_device)?;
+            let device = restored.as_ref().map_or(device, |_| fresh_device.clone());
+            Ok((device, restored))
+        })?;
         store.set_checkpoint_on_close(true);
         store.identity = store.identity_now();
         Ok(store)
@@ -222,6 +240,12 @@ impl Store {
         self.has_moved
     }
 
+    /// Whether something in the file could not be read, here or by a reader: opening anew looks
+    /// through all of it, and sets it aside.
+    pub fn is_suspected(&self) -> bool {
+        self.is_damaged || salvage::is_suspected(self.files.as_ref(), &self.file)
+    }
+
     /// Does all of `work` in one transaction that is durable when this returns `Ok`, or nothing
     /// of it.
     ///
@@ -244,16 +268,13 @@ impl Store {
             return Err(moved(&self.path));
         }
         let result = match self.attempt(behavior, work)? {
-            Attempt::Done { value, wrote } => {
-                // Nobody would find it again.
-                if wrote && self.identity_now() != self.identity && self.identity != [None; 2] {
-                    self.has_moved = true;
-                    self.set_checkpoint_on_close(false);
-                    return Err(moved(&self.path));
-                }
-                return Ok(value);
-            }
+            Attempt::Done(value) => return Ok(value),
             Attempt::Nothing(error) => error,
+            Attempt::Moved => {
+                self.has_moved = true;
+                self.set_checkpoint_on_close(false);
+                return Err(moved(&self.path));
+            }
             Attempt::Unknown(error) => {
                 self.doubts += 1;
                 // Closing is not to copy a log whose end is not known into the database.
@@ -263,6 +284,7 @@ impl Store {
             }
         };
         if is_damage(&result) {
+            self.is_damaged = true;
             self.suspect();
         }
         Err(result)
@@ -299,9 +321,15 @@ impl Store {
             Err(error) if tx.sync_failed.get() => return Ok(Attempt::Unknown(error)),
             Err(error) => return Ok(Attempt::Nothing(error)),
         };
-        let wrote = tx.has_written();
+        // Before the commit: what is refused must not be there when the file gets its name back.
+        if tx.has_written()
+            && self.identity != [None; 2]
+            && identity_of(self.files.as_ref(), &self.file) != self.identity
+        {
+            return Ok(Attempt::Moved);
+        }
         Ok(match tx.sql.commit() {
-            Ok(()) => Attempt::Done { value, wrote },
+            Ok(()) => Attempt::Done(value),
             Err(error) if is_certainly_not_committed(&error) => {
                 Attempt::Nothing(failure(path, &error))
             }
@@ -345,8 +373,7 @@ impl Store {
     }
 
     fn identity_now(&self) -> Identity {
-        let log = beside(&self.file, LOG);
-        [&self.file, &log].map(|file| self.files.identity(file))
+        identity_of(self.files.as_ref(), &self.file)
     }
 
     /// Has the file looked through when it is opened the next time.
@@ -418,6 +445,11 @@ fn check_sqlite() -> Result<(), Error> {
     ))
 }
 
+fn identity_of(files: &dyn Files, file: &Path) -> Identity {
+    let log = beside(file, LOG);
+    [file, &log].map(|file| files.identity(file))
+}
+
 fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     match vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs),
@@ -446,6 +478,7 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Otherwise binding another value can have a cached statement compiled anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    compact::prepare_empty(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

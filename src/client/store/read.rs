@@ -12,12 +12,14 @@ use super::calls::MISSED_COUNT;
 use super::commands::{COMMAND_COLUMNS, OutboxRow, read_command};
 use super::error::{failure, is_damage, open_failure};
 use super::files::{Files, OsFiles};
+use super::journal::{ANSWERED, SETTLED};
 use super::memory::{limit_reader, readers_kept};
 use super::rows::text;
 use super::{BUSY_TIMEOUT, connect, salvage};
 use crate::call::{CallEvent, CallId, Command, CommandKind, Millis, Mode, Op, UserId};
 use crate::client::config::Memory;
-use crate::client::event::{CommandSettled, Event, EventKind};
+use crate::client::event::{CommandSettled, DATABASE_SET_ASIDE, Event, EventKind};
+use crate::client::json;
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
 
@@ -230,7 +232,8 @@ impl Readers {
         now: Millis,
     ) -> Result<(Vec<Event>, bool), Error> {
         let limit = limit.clamp(1, EVENTS_MAX);
-        let mut events = self.read(|sql| journal(sql, position, limit + 1, now))?;
+        let mut events =
+            self.read(|sql| journal(sql, position, limit + 1, (now, Verdicts::Owed)))?;
         let more = events.len() > limit;
         events.truncate(limit);
         Ok((events, more))
@@ -320,11 +323,19 @@ fn pending(sql: &Connection) -> rusqlite::Result<Vec<PendingCommand>> {
     rows.map(|row| row.map(PendingCommand::from)).collect()
 }
 
+/// Which verdicts are read from a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdicts {
+    /// Those that nobody waited for.
+    Owed,
+    All,
+}
+
 pub(super) fn journal(
     sql: &Connection,
     position: u64,
     limit: usize,
-    now: Millis,
+    as_of: (Millis, Verdicts),
 ) -> rusqlite::Result<Vec<Event>> {
     let mut statement = sql.prepare_cached(
         "SELECT position, name, params, call_id FROM journal
@@ -337,7 +348,7 @@ pub(super) fn journal(
         && let Some(row) = rows.next()?
     {
         let position = row.get::<_, i64>(0)?.cast_unsigned();
-        if let Some(kind) = event_of(sql, row, now)? {
+        if let Some(kind) = event_of(sql, row, as_of)? {
             events.push(Event {
                 position: Some(position),
                 kind,
@@ -347,13 +358,20 @@ pub(super) fn journal(
     Ok(events)
 }
 
-/// The event of a journal row; `None` for one that only a newer build knows.
-fn event_of(sql: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Result<Option<EventKind>> {
+/// The event of a journal row; `None` for one that only a newer build knows, or that is not wanted.
+fn event_of(
+    sql: &Connection,
+    row: &Row<'_>,
+    (now, verdicts): (Millis, Verdicts),
+) -> rusqlite::Result<Option<EventKind>> {
     let name: String = row.get(1)?;
     let params: Value = serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default();
-    if name == "commandSettled" {
+    if name == SETTLED || (name == ANSWERED && verdicts == Verdicts::All) {
         let op = params.get("op").and_then(Value::as_str).unwrap_or_default();
         return settled(sql, op).map(|settled| settled.map(EventKind::CommandSettled));
+    }
+    if name == DATABASE_SET_ASIDE {
+        return Ok(Some(EventKind::DatabaseSetAside(json::set_aside(&params))));
     }
     let Ok(mut event) =
         serde_json::from_value::<CallEvent>(json!({ "name": name, "params": params }))

@@ -4,7 +4,7 @@
 //! The other file is made whole beside the damaged one before any name changes, so that a crash at
 //! any moment leaves all that is needed to go on ([`finish`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +14,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use super::commands::{COMMAND_COLUMNS, read_command};
 use super::error::{failure, open_failure};
 use super::files::{Files, beside};
-use super::{BUSY_TIMEOUT, LOG, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate};
-use crate::call::limits::EXTENDED_DATA_BYTES_MAX_DEFAULT;
-use crate::call::{DeviceId, UserId};
+use super::{
+    BUSY_TIMEOUT, LOG, LOG_INDEX, NewCommand, OutboxRow, Store, StoredCommand, Tx, connect, migrate,
+};
+use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
+use crate::call::{CallId, DeviceId, UserId};
 use crate::client::clock::KeptClock;
-use crate::client::event::{CommandSettled, EventKind};
+use crate::client::event::{CommandSettled, EventKind, SetAside};
 use crate::error::{Code, Error};
 
 /// How the name of a file goes on that is being made in the place of a damaged one.
@@ -32,9 +34,14 @@ const SUSPECTED: &str = ".suspected";
 const ASIDE_MAX: u64 = 1_000;
 /// Most commands that are taken over: as many as can be pending.
 const COMMANDS_MAX: usize = 1_000;
-/// Where a journal goes on whose end cannot be read, times the number of the file that was set
-/// aside: beyond what any counts to.
+/// Where a journal goes on whose end cannot be read: so many times the milliseconds of the time at
+/// which the new file was made. No journal has as many events in as little time, so that is behind
+/// all that it ever counted to, and behind where it went on after an earlier damage.
+const POSITIONS_A_MS: i64 = 1 << 11;
+/// The same where files have no times, times the number of the file that is set aside.
 const POSITIONS_APART: i64 = 1 << 40;
+/// No journal is made to go on behind this: positions are exact in JavaScript.
+const POSITION_MAX: i64 = 1 << 52;
 
 /// How a database begins: SQLite's file format, section 1.3.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -46,13 +53,10 @@ const PAGE_BYTES_LEAST: u64 = 512;
 /// What became of a damaged file.
 #[derive(Clone, Debug)]
 pub struct Salvage {
-    /// Where it is now.
-    pub aside: PathBuf,
-    /// Commands that had been sent, of which nobody can know what became, with their positions in
-    /// the new journal.
-    pub ended: Vec<(u64, CommandSettled)>,
-    /// How many that had not been sent wait for a connection under the new identity.
-    pub pending: usize,
+    /// As the app is told.
+    pub set_aside: SetAside,
+    /// Behind which position the new journal has that, and the ends of commands.
+    pub begins_behind: u64,
 }
 
 /// What could be read of a damaged file.
@@ -63,8 +67,13 @@ struct Readable {
     /// Whether the server had confirmed it.
     clock_is_sure: bool,
     heard_at: i64,
+    /// The end of the journal.
     position: Option<i64>,
+    /// Positions that are known to have been used.
+    position_least: i64,
     commands: Vec<StoredCommand>,
+    /// Commands that are there and cannot be taken over.
+    lost: u64,
 }
 
 /// Notes that something in the file could not be read.
@@ -74,6 +83,11 @@ pub(super) fn suspect(files: &dyn Files, file: &Path) {
     }
 }
 
+/// Whether that was noted.
+pub(super) fn is_suspected(files: &dyn Files, file: &Path) -> bool {
+    files.exists(&beside(file, SUSPECTED))
+}
+
 /// Looks through a file of which something could not be read once.
 pub(super) fn check_if_suspected(
     files: &dyn Files,
@@ -81,8 +95,7 @@ pub(super) fn check_if_suspected(
     path: &Path,
     file: &Path,
 ) -> Result<(), Error> {
-    let mark = beside(file, SUSPECTED);
-    if !files.exists(&mark) {
+    if !is_suspected(files, file) {
         return Ok(());
     }
     tracing::warn!(file = %path.display(), "looking for damage in the database");
@@ -94,7 +107,36 @@ pub(super) fn check_if_suspected(
         let error = rusqlite::Error::SqliteFailure(damaged, Some(found));
         return Err(failure(path, &error));
     }
-    files.remove(&mark)
+    files.remove(&beside(file, SUSPECTED))
+}
+
+/// An empty file becomes a database like one that was never there, so nothing else tells that there
+/// was something in it. With a log it is damaged: SQLite would throw that away.
+pub(super) fn check_emptied(
+    files: &dyn Files,
+    path: &Path,
+    file: &Path,
+    was_opened: bool,
+) -> Result<(), Error> {
+    if !is_empty(files, file)? {
+        return Ok(());
+    }
+    if files.exists(file) && !is_empty(files, &beside(file, LOG))? {
+        let cut = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let why = Some("it is empty and its log is not".to_owned());
+        return Err(failure(path, &rusqlite::Error::SqliteFailure(cut, why)));
+    }
+    if was_opened {
+        tracing::warn!(
+            file = %path.display(),
+            "the database was opened before, and is empty or not there; whatever it held is gone"
+        );
+    }
+    Ok(())
+}
+
+fn is_empty(files: &dyn Files, file: &Path) -> Result<bool, Error> {
+    Ok(!files.exists(file) || files.start(file, 0)?.1 == 0)
 }
 
 /// Refuses what shows no sign of ever having been a database: somebody named the wrong file. Of a
@@ -163,12 +205,14 @@ pub(super) fn set_aside(
     let new = beside(file, IN_THE_MAKING);
     remove_all(on, &new)?;
     let mut made = Store::open_file(files, path, &new, user, device)?;
-    let mut salvage = Salvage {
-        aside: aside.clone(),
-        ended: Vec::new(),
-        pending: 0,
-    };
-    made.transact(|tx| take_over(tx, &readable, number, &mut salvage))?;
+    let begins_behind = readable.position.unwrap_or_else(|| {
+        let made_at = on.written_at(&new).unwrap_or(0);
+        let by_time = made_at.saturating_mul(POSITIONS_A_MS);
+        let by_number = POSITIONS_APART.saturating_mul(number.cast_signed());
+        by_time.max(by_number).min(POSITION_MAX)
+    });
+    let begins_behind = begins_behind.max(readable.position_least).cast_unsigned();
+    let salvage = made.transact(|tx| take_over(tx, &readable, begins_behind, &aside))?;
     made.checkpoint()?;
     drop(made);
     exchange(on, file, &new, &aside)?;
@@ -176,8 +220,9 @@ pub(super) fn set_aside(
         %damage,
         file = %path.display(),
         aside = %aside.display(),
-        ended = salvage.ended.len(),
-        pending = salvage.pending,
+        ended = salvage.set_aside.ended,
+        pending = salvage.set_aside.pending,
+        lost = salvage.set_aside.lost,
         "the database was damaged; it was set aside, and another one begun as another device"
     );
     Ok(salvage)
@@ -185,7 +230,7 @@ pub(super) fn set_aside(
 
 /// Gives the damaged file its new name, with its log, and the new one the old name.
 fn exchange(files: &dyn Files, file: &Path, new: &Path, aside: &Path) -> Result<(), Error> {
-    for ending in [LOG, "-shm", ""] {
+    for ending in [LOG, LOG_INDEX, ""] {
         let (from, to) = (beside(file, ending), beside(aside, ending));
         if files.exists(&from) {
             files.rename(&from, &to)?;
@@ -197,7 +242,7 @@ fn exchange(files: &dyn Files, file: &Path, new: &Path, aside: &Path) -> Result<
 
 fn remove_all(files: &dyn Files, file: &Path) -> Result<(), Error> {
     // The log last: without its database it is nothing.
-    for ending in ["", "-shm", LOG] {
+    for ending in ["", LOG_INDEX, LOG] {
         files.remove(&beside(file, ending))?;
     }
     Ok(())
@@ -237,32 +282,39 @@ fn aside_of(files: &dyn Files, new: &Path) -> Result<Option<PathBuf>, Error> {
 fn take_over(
     tx: &Tx<'_>,
     readable: &Readable,
-    number: u64,
-    salvage: &mut Salvage,
-) -> Result<(), Error> {
+    begins_behind: u64,
+    aside: &Path,
+) -> Result<Salvage, Error> {
     let queued = readable.commands.iter().map(|command| command.queued_at);
     // No clock is at hand; this is the last moment that the file knew of.
     let now = queued.chain([readable.heard_at]).max().unwrap_or(0);
-    tx.begin_journal_after(match readable.position {
-        Some(position) => position,
-        None => POSITIONS_APART.saturating_mul(number.cast_signed()),
-    })?;
+    tx.go_on_behind(begins_behind)?;
     if let Some(clock) = &readable.clock {
         tx.keep_clock(clock)?;
     }
     if readable.clock_is_sure {
         tx.set_doubted_from(None)?;
     }
-    for command in readable.commands.iter().take(COMMANDS_MAX) {
+    let was_sent = |command: &&StoredCommand| command.number.is_some() || command.attempts > 0;
+    let ended = readable.commands.iter().filter(was_sent).count();
+    let set_aside = SetAside {
+        path: aside.to_owned(),
+        pending: (readable.commands.len() - ended) as u64,
+        ended: ended as u64,
+        lost: readable.lost,
+    };
+    let event = EventKind::DatabaseSetAside(set_aside.clone());
+    tx.append_journal(now, &CallId::trusted(""), &event)?;
+    for command in &readable.commands {
         tx.insert_command(&NewCommand {
             op: command.op.clone(),
             call_id: command.call_id.clone(),
             command: command.command.clone(),
             queued_at: command.queued_at,
             expires_at: command.expires_at,
+            last_error: command.last_error.clone(),
         })?;
-        if command.number.is_none() && command.attempts == 0 {
-            salvage.pending += 1;
+        if !was_sent(&command) {
             continue;
         }
         let message =
@@ -275,16 +327,22 @@ fn take_over(
             command: command.command.kind(),
             result,
         };
-        let event = EventKind::CommandSettled(settled.clone());
-        let position = tx.append_journal(now, &command.call_id, &event)?;
-        salvage.ended.push((position, settled));
+        tx.append_journal(now, &command.call_id, &EventKind::CommandSettled(settled))?;
     }
-    tx.set_set_aside(&salvage.aside)
+    tx.set_set_aside(aside)?;
+    Ok(Salvage {
+        set_aside,
+        begins_behind,
+    })
 }
 
 /// All that can be read, whatever the rest is like.
 fn read(files: &dyn Files, file: &Path) -> Readable {
     let mut readable = Readable::default();
+    if is_empty(files, file).unwrap_or(false) {
+        // SQLite would remove its log.
+        return readable;
+    }
     let Ok(connection) = open_damaged(files, file) else {
         return readable;
     };
@@ -319,7 +377,16 @@ fn read(files: &dyn Files, file: &Path) -> Readable {
     let last = number("SELECT coalesce(max(position), 0) FROM journal");
     // What says more is right: positions only grow.
     readable.position = counted.and(last).and(counted.max(last));
-    readable.commands = read_outbox(&connection);
+    let read_to = number("SELECT coalesce(max(position), 0) FROM journal_readers");
+    readable.position_least = counted.max(last).max(read_to).unwrap_or(0);
+    let found = read_outbox(&connection);
+    let all = found.len();
+    let mut ops = BTreeSet::new();
+    let whole = found.into_values().flatten();
+    // No op is there twice, unless damage made it so.
+    let once = whole.filter(|command| ops.insert(command.op.clone()));
+    readable.commands = once.collect();
+    readable.lost = (all - readable.commands.len()) as u64;
     readable
 }
 
@@ -340,9 +407,9 @@ fn open_damaged(files: &dyn Files, file: &Path) -> Result<Connection, Error> {
 }
 
 /// Commands without a verdict: from the beginning up to where a page cannot be read, from the end
-/// down to there, and by the index of what is pending.
-fn read_outbox(connection: &Connection) -> Vec<StoredCommand> {
-    let mut found = BTreeMap::new();
+/// down to there, and by the index of what is pending. `None` for those that cannot be taken over.
+fn read_outbox(connection: &Connection) -> BTreeMap<i64, Option<StoredCommand>> {
+    let mut found = BTreeMap::<i64, Option<StoredCommand>>::new();
     for walk in [
         "NOT INDEXED WHERE verdict IS NULL ORDER BY n",
         "NOT INDEXED WHERE verdict IS NULL ORDER BY n DESC",
@@ -357,21 +424,25 @@ fn read_outbox(connection: &Connection) -> Vec<StoredCommand> {
             continue;
         };
         while let Ok(Some(row)) = rows.next() {
-            if let Ok(OutboxRow::Known(command)) = read_command(row)
-                && found.len() < COMMANDS_MAX
-            {
-                found.insert(command.n, *command);
+            let Ok(n) = row.get(0) else {
+                continue;
+            };
+            if found.len() >= COMMANDS_MAX && !found.contains_key(&n) {
+                continue;
             }
+            let command = read_command(row).ok().and_then(OutboxRow::known);
+            let one = found.entry(n).or_default();
+            *one = one.take().or(command.filter(is_well_formed));
         }
     }
-    found.into_values().filter(is_well_formed).collect()
+    found
 }
 
-/// Damage can also look like text.
+/// Damage can also look like text. What a server may allow was well-formed.
 fn is_well_formed(stored: &StoredCommand) -> bool {
     let nobody = UserId::trusted("");
     let mut command = stored.command.clone();
     command
-        .check_form(&nobody, EXTENDED_DATA_BYTES_MAX_DEFAULT)
+        .check_form(&nobody, EXTENDED_DATA_BYTES_BELIEVED)
         .is_ok()
 }

@@ -277,6 +277,10 @@ impl State {
             }
             position = seq;
         }
+        if is_all {
+            // Whoever has all that is left has missed nothing of what was removed.
+            position = position.max(work.read()?.trimmed(&user)?);
+        }
         let is_history = lane == Lane::History;
         if is_all && let Some(device) = self.device_mut(conn) {
             device.phase = Phase::Live;

@@ -23,7 +23,7 @@ use crate::protocol::{
     ToDevice, TokenNotice, VERSION_MAX, VERSION_MIN, Welcome, negotiate,
 };
 use crate::server::auth::TokenError;
-use crate::server::store::{DeviceRow, StoreResult};
+use crate::server::store::{DeviceRow, KeptVerdict, StoreResult};
 
 /// Within this time a connection says hello.
 pub const HELLO_WITHIN_MS: Millis = 10_000;
@@ -65,7 +65,8 @@ impl State {
             Err(error) => return self.refuse(work, conn, error),
         };
         let row = self.renewed_row(&hello, row, work.now);
-        let cursor_valid = cursor_valid && !is_ahead;
+        let trimmed = work.read()?.trimmed(&hello.user)?;
+        let cursor_valid = cursor_valid && !is_ahead && hello.cursor.seq >= trimmed;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
         let row = DeviceRow {
             settled_number: row.settled_number.max(settled),
@@ -275,14 +276,11 @@ impl State {
                 return Ok(());
             };
             from = last.number + 1;
-            let mut kept = VecDeque::from(kept);
-            while let Some(verdict) = kept.pop_front() {
-                // The record is that of now. With an earlier verdict it would bring about what a
-                // later command of the same device did, ahead of that one's verdict.
-                let call = if kept.iter().any(|later| later.call == verdict.call) {
-                    None
-                } else {
+            for (verdict, has_record) in which_have_records(kept) {
+                let call = if has_record {
                     work.record(&verdict.call)?
+                } else {
+                    None
                 };
                 let verdict = verdict_with_record(verdict, call, user);
                 self.send(work, conn, ToDevice::Verdict(Box::new(verdict)));
@@ -363,8 +361,8 @@ impl State {
             return Ok(());
         };
         if work.now >= expires_at {
-            let why = "the token has run out; connect with a new one";
-            return self.say_goodbye(work, conn, ClosingReason::TokenExpired, why);
+            let why = TokenError::Expired { at_ms: expires_at }.to_string();
+            return self.say_goodbye(work, conn, ClosingReason::TokenExpired, &why);
         }
         let seconds = u32::try_from((expires_at - work.now + 999) / 1_000).unwrap_or(u32::MAX);
         self.timers.set(Timer::Token(conn), expires_at);
@@ -450,6 +448,20 @@ fn taken_as_it_is(row: DeviceRow, hello: &Hello) -> DeviceRow {
         settled_number: row.settled_number.max(decided),
         ..row
     }
+}
+
+/// Which of the verdicts that a device is sent in one go come with the record of their call. It is
+/// that of now: with an earlier verdict it would bring about what a later command of the same device
+/// did, ahead of that one's verdict.
+pub(super) fn which_have_records(
+    verdicts: Vec<KeptVerdict>,
+) -> impl Iterator<Item = (KeptVerdict, bool)> {
+    let mut verdicts = VecDeque::from(verdicts);
+    std::iter::from_fn(move || {
+        let verdict = verdicts.pop_front()?;
+        let is_last = verdicts.iter().all(|later| later.call != verdict.call);
+        Some((verdict, is_last))
+    })
 }
 
 /// This database is a copy of one that went on, or an older state of it.

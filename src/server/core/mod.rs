@@ -19,6 +19,7 @@ mod clock;
 mod commands;
 mod feed;
 mod hello;
+mod housekeeping;
 mod presence;
 mod preview;
 mod push;
@@ -31,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use self::clock::{Clock, begin};
+use self::housekeeping::Chore;
 use self::recover::Facts;
 use self::session::{Bucket, Handshake, Session, User};
 use self::timers::{Timer, Timers};
@@ -190,6 +192,8 @@ pub(super) struct State {
     absent_unknown: bool,
     /// Whose verdicts are to be forgotten, with the next transaction that writes anyway.
     settling: BTreeSet<ConnId>,
+    /// Where the housekeeping is.
+    chore: Chore,
 }
 
 impl Core {
@@ -230,6 +234,7 @@ impl Core {
                 last_pumped: ConnId(0),
                 absent_unknown: true,
                 settling: BTreeSet::new(),
+                chore: Chore::Rest,
             },
             clock: Clock {
                 server_ms: now,
@@ -357,6 +362,7 @@ impl State {
                 self.sessions.insert(conn, session);
                 self.timers
                     .set(Timer::Silent(conn), work.now + HELLO_WITHIN_MS);
+                self.arm_housekeeping(work.now);
                 Ok(())
             }
             Input::Confirmed { conn } => self.on_confirmed(work, conn),
@@ -458,6 +464,7 @@ impl State {
                     work.write()?;
                     self.arm_clock(work.now);
                 }
+                Some(Timer::Housekeeping) => self.on_housekeeping(work)?,
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 //! that never happens, nothing has.
 
 use super::commands::verdict_with_record;
-use super::hello::{VERDICTS_AT_ONCE, fits};
+use super::hello::{VERDICTS_AT_ONCE, fits, which_have_records};
 use super::session::Handshake;
 use super::work::{Asked, Work};
 use super::{ConnId, State};
@@ -72,6 +72,9 @@ impl State {
             return Ok(None);
         };
         if !is_next_hello_of(&row, hello) || !work.read()?.knows_cursor(hello.cursor)? {
+            return Ok(None);
+        }
+        if hello.cursor.seq < work.read()?.trimmed(&hello.user)? {
             return Ok(None);
         }
         let mut preview = Preview {
@@ -147,8 +150,12 @@ fn add_verdicts(
             return Ok(true);
         };
         from = last.number + 1;
-        for verdict in kept {
-            let call = work.record_to_send(&verdict.call)?;
+        for (verdict, has_record) in which_have_records(kept) {
+            let call = if has_record {
+                work.record_to_send(&verdict.call)?
+            } else {
+                None
+            };
             let verdict = verdict_with_record(verdict, call, &row.user);
             if !takes(room, codec::encoded_len(&verdict)) {
                 return Ok(false);

@@ -4,6 +4,7 @@ mod commands;
 mod feed;
 mod hello;
 mod hostile;
+mod housekeeping;
 mod presence;
 mod preview;
 mod restored;

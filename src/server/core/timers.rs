@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Absent(UserId),
     /// The server's clock is to be stored again.
     Clock,
+    /// What is kept for too long is to be removed.
+    Housekeeping,
 }
 
 /// Timers by reason and by time: each reason is set once, and at one time.

@@ -91,6 +91,18 @@ pub struct KeptVerdict {
     pub result: Result<Outcome, Error>,
 }
 
+/// Names a device.
+pub type DeviceKey = (UserId, DeviceId);
+
+/// What looking through something for what is to be removed came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed<K> {
+    /// Behind which one to go on; `None`: there are no more.
+    pub next: Option<K>,
+    /// How many were removed.
+    pub count: usize,
+}
+
 /// One transaction. Dropped without commit, it leaves nothing behind.
 pub trait Transaction {
     /// The last time that was stored with [`Self::set_clock`]; 0 when none was.
@@ -177,6 +189,26 @@ pub trait Transaction {
     ) -> StoreResult<Vec<KeptVerdict>>;
     /// Forgets the verdicts up to a number.
     fn forget_verdicts(&mut self, user: &UserId, device: &DeviceId, up_to: u64) -> StoreResult<()>;
+
+    /// Looks at so many calls in the order in which they were made, behind a place (0: from the
+    /// first), and removes those that ended before that time, from every feed, too.
+    fn remove_ended(
+        &mut self,
+        after: u64,
+        ended_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<u64>>;
+    /// The largest number of what was so removed from a user's feed; 0 if nothing was. A device whose
+    /// cursor is not at or beyond it may have missed that.
+    fn trimmed(&mut self, user: &UserId) -> StoreResult<u64>;
+    /// Looks at so many devices in their order, behind one, and removes those that said hello last
+    /// before that time. Never one that is owed a verdict.
+    fn remove_devices(
+        &mut self,
+        after: Option<&DeviceKey>,
+        hello_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<DeviceKey>>;
 
     /// Makes all of it durable. Only then may anybody be told.
     fn commit(self: Box<Self>) -> StoreResult<()>;

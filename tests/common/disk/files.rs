@@ -65,6 +65,11 @@ impl Files for DiskFiles {
         Some(FileId(self.0.0.number, serial))
     }
 
+    fn written_at(&self, file: &Path) -> Option<i64> {
+        let serial = self.0.0.state().identity(self.name(file).ok()?)?;
+        Some(serial.cast_signed())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
         let (from_name, to_name) = (self.name(from)?, self.name(to)?);
         let renamed = self.0.0.state().rename(from_name, to_name);

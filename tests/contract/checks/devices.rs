@@ -11,7 +11,7 @@ fn whose() -> (UserId, DeviceId) {
     (user("ann"), DeviceId::trusted("phone"))
 }
 
-fn accepted(number: u64) -> KeptVerdict {
+pub fn accepted(number: u64) -> KeptVerdict {
     KeptVerdict {
         number,
         op: Op::trusted(format!("op {number}")),

@@ -4,4 +4,5 @@ pub mod calls;
 pub mod devices;
 pub mod due;
 pub mod feed;
+pub mod retention;
 pub mod transactions;

@@ -319,9 +319,10 @@ fn pending_says_what_waits_since_when_until_when_how_often_tried_and_why_it_fail
         (waiting.queued_at, waiting.expires_at),
         (given_at, given_at + 30_000)
     );
+    let why_not = waiting.last_error.as_deref();
     assert_eq!(
-        (waiting.sent, waiting.attempts, waiting.last_error),
-        (false, 0, None)
+        (waiting.sent, waiting.attempts, why_not),
+        (false, 0, Some("lost"))
     );
     world.wake("alice1");
     world.pass(5_000);

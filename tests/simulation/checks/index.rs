@@ -193,12 +193,19 @@ pub fn ends_open_lane(frame: &ToDevice) -> bool {
     }
 }
 
+/// Whether it is all that is open at once, ahead of the welcome.
+pub fn is_preview(frame: &ToDevice) -> bool {
+    matches!(frame, ToDevice::Preview(_))
+}
+
 /// The call that an event is about, if it is about one.
 pub fn call_of(event: &EventKind) -> Option<&CallId> {
     match event {
         EventKind::Call(event) => Some(event.call_id()),
         EventKind::CommandSettled(settled) => Some(&settled.call_id),
-        EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+        EventKind::ConnectionStateChanged(_)
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => None,
     }
 }
 
@@ -240,8 +247,10 @@ impl Known {
             self.doubted = true;
             return Vec::new();
         }
-        if let ToDevice::Welcome(welcome) = frame.as_ref() {
-            self.epoch = welcome.epoch;
+        match frame.as_ref() {
+            ToDevice::Welcome(welcome) => self.epoch = welcome.epoch,
+            ToDevice::Preview(preview) => self.epoch = preview.epoch,
+            _ => {}
         }
         if ends_open_lane(frame) {
             self.doubted = false;
@@ -270,5 +279,12 @@ impl Known {
 
     pub fn call(&self, id: &CallId) -> Option<&Call> {
         self.calls.get(id).map(|(_, call)| call)
+    }
+
+    /// Whether the server that is connected has told of it: one that was restored may know nothing.
+    pub fn is_current(&self, id: &CallId) -> bool {
+        self.calls
+            .get(id)
+            .is_some_and(|(epoch, _)| *epoch == self.epoch)
     }
 }

@@ -242,7 +242,9 @@ fn closes(event: &EventKind, call: &CallId, me: &UserId) -> bool {
             let answers = [CommandKind::Accept, CommandKind::Reject];
             settled.result.is_ok() && answers.contains(&settled.command)
         }
-        EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => false,
+        EventKind::ConnectionStateChanged(_)
+        | EventKind::TokenWillExpire { .. }
+        | EventKind::DatabaseSetAside(_) => false,
     }
 }
 

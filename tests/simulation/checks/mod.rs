@@ -11,10 +11,12 @@
 //! - [`journal`]: positions, replays, nothing told before it is kept
 //! - [`changes`]: who has a call open hears what becomes of the others in it
 //! - [`told`]: nobody hears what they must not, everybody hears what they must
+//! - [`early`]: what is said ahead of its handshake has no effect until that is complete
 //! - [`endings`]: what must not go on for ever
 
 mod changes;
 mod commands;
+mod early;
 mod endings;
 mod expiry;
 mod index;
@@ -45,6 +47,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
         journal::check,
         told::check,
         changes::check,
+        early::check,
         endings::check,
     ];
     for check in checks {

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
 use offhook::client::event::EventKind;
 
-use super::index::{Index, Known, ends_open_lane};
+use super::index::{Index, Known, ends_open_lane, is_preview};
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
 use crate::reference::model::is_pending;
 use offhook::protocol::ToDevice;
+use offhook::server::push::PushKind;
 
 /// How wrong a device's idea of the server's time may be that has heard from the server in this
 /// run: half of the longest round trip that is waited for (a hello and a ping are given up after
@@ -94,7 +95,9 @@ impl Journal<'_> {
                 }
                 None
             }
-            EventKind::ConnectionStateChanged(_) | EventKind::TokenWillExpire { .. } => None,
+            EventKind::ConnectionStateChanged(_)
+            | EventKind::TokenWillExpire { .. }
+            | EventKind::DatabaseSetAside(_) => None,
         }
     }
 
@@ -266,11 +269,18 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
     let me = index.user(handset);
     let mut known = Known::default();
     let mut answers = Answers::default();
+    // Invitations that a push told to be over, which may overtake what tells of them.
+    let mut stopped: BTreeSet<(&CallId, u32)> = BTreeSet::new();
     let mut catching_up = true;
     for (at, time, what) in index.of(handset) {
         answers.take(what);
+        if let OfHandset::Pushed { push, .. } = what
+            && push.kind != PushKind::Invite
+        {
+            stopped.insert((&push.call, push.invitation));
+        }
         if let OfHandset::Got { frame, .. } = what
-            && let ToDevice::Welcome(_) = frame.as_ref()
+            && let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref()
         {
             catching_up = true;
         }
@@ -285,7 +295,7 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
                 survived: true,
                 error: None,
                 ..
-            } => ends_open_lane(frame),
+            } => ends_open_lane(frame) || is_preview(frame),
             _ => false,
         };
         let calls: Vec<Call> = match (catching_up, ends) {
@@ -302,6 +312,10 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
                 continue;
             };
             let soon_over = now + CLOCK_ERROR_MS >= deadline;
+            let number = call.member(me).map_or(0, |member| member.invitation);
+            if stopped.contains(&(&call.id, number)) {
+                continue;
+            }
             let rang = rings
                 .iter()
                 .any(|ring| ring.call == call.id && ring.deadline == deadline);

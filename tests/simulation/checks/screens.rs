@@ -37,7 +37,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                         let rings = rings_for(call, me)
                             .is_some_and(|deadline| deadline > *server_ms + CLOCK_ERROR_MS);
                         let shown = ringing.iter().any(|ring| ring.call_id == call.id);
-                        if rings && !shown {
+                        if rings && !shown && known.is_current(&call.id) {
                             let text = format!("{handset:?} of {me} at {server_ms}: {call:?}");
                             let invariant = "what is known to ring is shown to ring";
                             found.push(violation(invariant, Some(at), text));

@@ -97,7 +97,8 @@ impl Watch<'_> {
             OfServer::Started { .. } => {
                 self.presence = Presence {
                     started: time,
-                    trouble: time,
+                    // Whatever makes it stall may go on over a start.
+                    trouble: self.presence.trouble.max(time),
                     ..Presence::default()
                 };
             }
@@ -133,7 +134,10 @@ impl Watch<'_> {
                 self.presence.away = *full;
             }
             OfServer::SyncFails => self.presence.trouble = time,
-            OfServer::NotStarted { .. } | OfServer::Connected { .. } | OfServer::Pushes(_) => {}
+            OfServer::NotStarted { .. }
+            | OfServer::Connected { .. }
+            | OfServer::Confirmed { .. }
+            | OfServer::Pushes(_) => {}
         }
     }
 

@@ -205,7 +205,7 @@ impl<'a> Device<'a> {
                 self.pushed.insert(&push.call);
             }
             OfHandset::Got { frame, .. } => {
-                if let ToDevice::Welcome(_) = frame.as_ref() {
+                if let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref() {
                     self.catching_up = true;
                 }
             }

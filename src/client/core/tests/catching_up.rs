@@ -341,6 +341,66 @@ fn what_is_forgotten_is_found_even_when_catching_up_was_interrupted() {
 }
 
 #[test]
+fn catching_up_from_nothing_goes_on_from_nothing_when_it_was_interrupted_before_the_history() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    device.server.act("bob", "b2", "c1", reject());
+    device.live("c1");
+    device.lose_link();
+    device.server.restore();
+    device.reconnect();
+    device.feed_open(&[], true);
+    device.lose_link();
+    // It knows the device now, and does not say again that it is older.
+    device.server.cursor_valid = true;
+    let hello = device.reconnect();
+    let epoch = device.server.epoch;
+    assert_eq!(hello.cursor, Cursor { epoch, seq: 0 });
+    device.feed_open(&[], true);
+    let known = device.server.record("c1");
+    device.feed_history(&[known], true);
+    assert_eq!(end_kind(&device, "c1"), None);
+}
+
+#[test]
+fn an_invitation_of_a_restored_server_rings_under_a_number_that_rang_before() {
+    let mut device = Device::rung("c1");
+    device.lose_link();
+    device.forget_what_was_said();
+    device.server.restore();
+    device.server.lose("c1");
+    device.pass(2_000);
+    device.server.invite("alice", "c1", &["bob"], Mode::General);
+    device.reconnect();
+    let record = device.server.record("c1");
+    device.feed_open(&[record], true);
+    let heard = device.heard();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].starts_with("ended c1"), "{heard:?}");
+    assert!(heard[1].starts_with("received c1"), "{heard:?}");
+}
+
+#[test]
+fn a_call_that_a_restored_server_told_nothing_of_rings_when_it_asks_again() {
+    let mut device = Device::rung("c1");
+    device.server.receive("c1", "bob", 1);
+    device.live("c1");
+    device.lose_link();
+    device.server.restore();
+    device.server.lose("c1");
+    device.reconnect();
+    device.caught_up();
+    assert_eq!(end_kind(&device, "c1").as_deref(), Some("forgotten"));
+    device.forget_what_was_said();
+    device.pass(2_000);
+    device.server.invite("alice", "c1", &["bob"], Mode::General);
+    device.live("c1");
+    assert_eq!(device.heard(), ["received c1"]);
+}
+
+#[test]
 fn a_server_that_only_started_again_makes_nothing_forgotten() {
     let mut device = Device::connected();
     device

@@ -227,6 +227,8 @@ fn a_retry_stops_the_line_and_begins_again_with_that_number() {
     submit_joins(&mut device, 4..=4);
     device.pass(499);
     assert!(device.sent().is_empty());
+    let pending = device.readers().pending().unwrap();
+    assert!(pending[2].last_error.as_deref().unwrap().contains("later"));
     device.pass(1);
     assert_eq!(
         device.sent(),

@@ -126,6 +126,8 @@ fn a_device_that_is_kicked_out_does_not_come_back_by_itself() {
     let mut device = Device::connected();
     device.goodbye(ClosingReason::KickedOut);
     assert_eq!(device.told(), ["connection Disconnected KickedOut"]);
+    let error = device.core().link_status().error;
+    assert_eq!(error.as_deref(), Some("goodbye"), "what the server said");
     device.lose_link();
     device.pass(3_600_000);
     assert_eq!(device.links(), ["close"]);
@@ -513,4 +515,49 @@ fn logged_out_or_kicked_out_nobody_is_there_to_give_commands() {
         let again = device.submit("o1", "c1", invite(&["alice"], Mode::General));
         assert!(again.is_ok(), "{again:?}");
     }
+}
+
+#[test]
+fn the_end_of_an_earlier_cores_attempt_is_not_that_of_one_of_its_own() {
+    let mut device = Device::connected();
+    let ended = device.attempt;
+    let kept = device.core().link_kept();
+    device.reopen();
+    device.core().keep_link(kept);
+    device.start();
+    let begun = device.attempt;
+    assert_eq!(device.links(), ["connect"]);
+    device.attempt = ended;
+    device.lose_link();
+    device.attempt = begun;
+    assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
+    device.up();
+}
+
+#[test]
+fn without_a_network_a_login_waits_for_one() {
+    let mut device = Device::new();
+    device.act(|core, now| core.set_network(now, false));
+    device.start();
+    assert_eq!(device.told(), ["connection Connecting ActiveLogin"]);
+    device.pass(600_000);
+    assert_eq!(device.links(), ["network false"]);
+    device.act(|core, now| core.set_network(now, true));
+    assert_eq!(device.links(), ["network true", "connect"]);
+    device.up();
+    device.welcome();
+    assert_eq!(device.told(), ["connection Connected Success"]);
+}
+
+#[test]
+fn a_core_that_follows_another_knows_that_there_is_no_network() {
+    let mut device = Device::connected();
+    device.act(|core, now| core.set_network(now, false));
+    let kept = device.core().link_kept();
+    device.reopen();
+    device.core().keep_link(kept);
+    device.start();
+    assert!(device.links().is_empty());
+    device.act(|core, now| core.set_network(now, true));
+    assert_eq!(device.links(), ["network true", "connect"]);
 }

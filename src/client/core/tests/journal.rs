@@ -41,6 +41,10 @@ fn what_is_told_has_the_position_that_the_journal_has() {
 #[test]
 fn an_acknowledgement_never_goes_back_and_each_reader_has_its_own() {
     let mut device = Device::connected();
+    for n in 1..=5 {
+        device.submit(&format!("o{n}"), "nowhere", join()).unwrap();
+        device.decide();
+    }
     for (reader, position) in [("app", 5), ("app", 3), ("widget", 2)] {
         device
             .act(|core, now| core.acknowledge(now, reader, position))
@@ -51,6 +55,20 @@ fn an_acknowledgement_never_goes_back_and_each_reader_has_its_own() {
     assert_eq!(readers.acknowledged("app"), Ok(5));
     assert_eq!(readers.acknowledged("widget"), Ok(2));
     assert_eq!(readers.acknowledged("nobody"), Ok(0));
+}
+
+#[test]
+fn what_is_yet_to_come_cannot_be_acknowledged() {
+    let mut device = Device::connected();
+    device.submit("o1", "nowhere", join()).unwrap();
+    device.decide();
+    let last = positions(&device)[0];
+    for position in [last + 1, u64::MAX] {
+        device
+            .act(|core, now| core.acknowledge(now, "app", position))
+            .unwrap();
+        assert_eq!(device.readers().acknowledged("app"), Ok(last));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::core::Role;
+use crate::client::core::lease::LOCK_RETRY_MS;
 use crate::error::Code;
 
 /// Two engines on one file, the first one connected, and nothing left to read.
@@ -40,9 +41,13 @@ impl Device {
     }
 
     fn lose_lock_file(&self) {
+        std::fs::remove_file(self.lock_file()).unwrap();
+    }
+
+    fn lock_file(&self) -> std::ffi::OsString {
         let mut lock = self.file.clone().into_os_string();
         lock.push(".lock");
-        std::fs::remove_file(lock).unwrap();
+        lock
     }
 }
 
@@ -72,6 +77,44 @@ fn a_second_engine_opens_waits_and_says_why_it_has_no_connection() {
     second.look();
     assert!(second.told().is_empty() && second.sent().is_empty());
     assert!(!second.links().contains(&"connect".into()));
+}
+
+#[test]
+fn that_another_process_has_the_connection_is_said_only_as_long_as_it_does() {
+    let (first, mut second) = two();
+    let error = |device: &mut Device| device.core().link_status().error;
+    assert!(error(&mut second).is_some());
+    first.dies(&mut second);
+    second.look();
+    assert_eq!(error(&mut second), None);
+    let mut third = waiting_beside(&second);
+    assert!(error(&mut third).is_some());
+    third.act(Core::logout);
+    assert_eq!(error(&mut third), None);
+}
+
+#[test]
+fn what_keeps_an_engine_from_the_lock_is_said_as_it_is() {
+    let first = Device::connected();
+    let mut second = Device::beside(&first);
+    second.lose_lock_file();
+    let lock = second.lock_file();
+    std::fs::create_dir(&lock).unwrap();
+    second.start();
+    assert_eq!(
+        second.told(),
+        ["connection Disconnected LoginInterrupted"],
+        "once"
+    );
+    let error = |device: &mut Device| device.core().link_status().error;
+    assert!(error(&mut second).unwrap().contains("not a file"));
+    second.look();
+    assert!(error(&mut second).unwrap().contains("not a file"));
+    std::fs::remove_dir(&lock).unwrap();
+    second.pass(LOCK_RETRY_MS);
+    second.look();
+    assert_eq!(second.role(), Role::Syncing);
+    assert_eq!(error(&mut second), None);
 }
 
 #[test]
@@ -326,6 +369,23 @@ fn one_that_was_fenced_says_nothing_more_to_the_server() {
 }
 
 #[test]
+fn one_that_has_the_lock_and_could_not_write_tries_again_soon() {
+    let (first, mut second) = two();
+    let broken = "CREATE TRIGGER broken BEFORE UPDATE ON lease BEGIN
+                      SELECT RAISE(ABORT, 'the disk is broken');
+                  END";
+    first.sql().execute_batch(broken).unwrap();
+    first.dies(&mut second);
+    assert!(second.act(Core::look).is_err());
+    second.sql().execute_batch("DROP TRIGGER broken").unwrap();
+    second.look();
+    assert_eq!(second.role(), Role::Waiting, "not at once");
+    second.pass(1_000);
+    second.look();
+    assert_eq!(second.role(), Role::Syncing);
+}
+
+#[test]
 fn a_lock_file_that_was_deleted_makes_one_of_two_step_down() {
     let (mut first, mut second) = two();
     first.lose_lock_file();
@@ -413,6 +473,69 @@ fn an_invitation_that_is_over_before_it_is_noticed_does_not_ring_and_its_end_is_
 }
 
 #[test]
+fn an_invitation_that_was_taken_back_before_it_is_noticed_does_not_ring_and_nothing_but_its_end_is_told()
+ {
+    let (mut first, mut second) = two();
+    first
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    first.live("c1");
+    first.server.act("carl", "c1", "c1", reject());
+    first.live("c1");
+    first.server.act("alice", "a1", "c1", cancel(&[]));
+    first.live("c1");
+    second.look();
+    assert_eq!(
+        first.heard(),
+        ["received c1", "changed c1 carl=rejected", "cancelled c1"]
+    );
+    assert_eq!(second.heard(), ["cancelled c1"]);
+}
+
+#[test]
+fn an_invitation_that_was_answered_before_it_is_noticed_does_not_ring_and_the_call_is_told() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    first.submit("o1", "c1", accept()).unwrap();
+    first.decide();
+    second.look();
+    assert_eq!(second.heard(), ["verdict o1 ok", "changed c1 bob=accepted"]);
+}
+
+#[test]
+fn an_answer_that_was_waited_for_in_one_closes_the_ring_in_the_other() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    second.look();
+    assert_eq!(second.heard(), ["received c1"]);
+    first.submit("o1", "c1", reject()).unwrap();
+    first.decide();
+    let taken = first.verdict_positions[0];
+    first.core().verdict_taken(taken);
+    first.act(Core::flush).unwrap();
+    second.look();
+    assert_eq!(second.heard(), ["verdict o1 ok", "changed c1 bob=rejected"]);
+    for device in [&first, &second] {
+        let owed = ["received c1 over", "changed c1 bob=rejected"];
+        assert_eq!(device.journal_words(), owed);
+    }
+}
+
+#[test]
+fn a_position_that_is_no_verdicts_is_not_marked_as_answered() {
+    let (mut first, mut second) = two();
+    first.server.invite("alice", "c1", &["bob"], Mode::General);
+    first.live("c1");
+    first.core().verdict_taken(1);
+    first.act(Core::flush).unwrap();
+    second.look();
+    assert_eq!(second.heard(), ["received c1"]);
+    assert_eq!(first.journal_words(), ["received c1"]);
+}
+
+#[test]
 fn more_events_than_can_be_taken_in_at_once_come_in_order_and_none_twice() {
     let (mut first, mut second) = two();
     first.server.invite("alice", "c1", &["bob"], Mode::General);
@@ -421,7 +544,7 @@ fn more_events_than_can_be_taken_in_at_once_come_in_order_and_none_twice() {
     let many =
         "WITH RECURSIVE more (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM more WHERE k < 2500)
                 INSERT INTO journal (at_ms, call_id, name, params)
-                SELECT at_ms, call_id, name, params FROM more, journal WHERE position = 1";
+                SELECT at_ms, call_id, 'callPrimaryDeviceChanged', json_object('callID', call_id, 'deviceID', 'b2') FROM more, journal WHERE position = 1";
     second.sql().execute_batch(many).unwrap();
     first.server.act("alice", "a1", "c1", cancel(&[]));
     first.live("c1");
@@ -447,7 +570,9 @@ fn an_app_that_comes_back_from_a_pause_hears_what_others_journaled_meanwhile() {
     first.server.invite("alice", "c1", &["bob"], Mode::General);
     first.live("c1");
     second.open();
-    second.core().tell_on_from(told);
+    second
+        .act(|core, now| core.tell_on_from(now, told))
+        .unwrap();
     second.look();
     assert_eq!(second.heard(), ["received c1"]);
 }

@@ -10,6 +10,7 @@ mod commands;
 mod connecting;
 mod failures;
 mod heartbeat;
+mod housekeeping;
 mod identity;
 mod journal;
 mod lease;

@@ -298,6 +298,10 @@ fn what_waits_says_why_the_connection_failed_last() {
     assert_eq!(why(&device), None);
     device.down(DownKind::HandshakeTimeout);
     assert_eq!(why(&device).as_deref(), Some("down"));
+    device.submit("o2", "c1", quit()).unwrap();
+    let pending = device.readers().pending().unwrap();
+    let later = pending[1].last_error.as_deref();
+    assert_eq!(later, Some("down"), "given after the failure");
     device.pass(1_000);
     device.up();
     let error = Error::new(Code::TokenExpired, "expired", "the token has expired");

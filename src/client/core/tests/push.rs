@@ -102,6 +102,29 @@ fn a_push_that_comes_after_the_end_does_not_ring() {
 }
 
 #[test]
+fn an_answer_to_a_push_of_a_call_that_the_server_does_not_know_ends_the_ring_and_the_record() {
+    for answer in [accept(), reject()] {
+        let mut device = Device::connected();
+        assert!(take(&mut device, &push("invite")));
+        device.submit("o1", "c1", answer).unwrap();
+        device.decide();
+        assert_eq!(
+            device.heard(),
+            [
+                "received c1",
+                "verdict o1 CallOver unknownCall",
+                "ended c1 "
+            ]
+        );
+        assert!(device.ringing().is_empty());
+        assert_eq!(
+            device.count("SELECT count(*) FROM calls WHERE end_kind = 'forgotten'"),
+            1
+        );
+    }
+}
+
+#[test]
 fn a_push_that_comes_after_its_deadline_does_not_ring() {
     let mut device = Device::new();
     device.sleep(90_000);

@@ -59,6 +59,7 @@ pub fn words_of_event(event: &EventKind) -> String {
             format!("connection {:?} {:?}", change.state, change.cause)
         }
         EventKind::TokenWillExpire { seconds } => format!("token {seconds}"),
+        EventKind::DatabaseSetAside(_) => "set aside".into(),
     }
 }
 

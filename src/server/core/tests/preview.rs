@@ -140,6 +140,19 @@ fn a_preview_settles_no_verdict() {
 }
 
 #[test]
+fn of_the_verdicts_of_a_preview_only_the_last_of_a_call_brings_its_record() {
+    let (mut world, (a, mut alice), _) = two();
+    world.command(a, &mut alice, "c1", invite(&["bob"], 60, Mode::Advanced));
+    world.command(a, &mut alice, "c1", quit());
+    world.close(a);
+    alice.first_unsettled = 1;
+    let conn = world.early_hello(&alice);
+    let verdicts = world.preview(conn).verdicts;
+    let brings: Vec<_> = verdicts.iter().map(|one| one.call.is_some()).collect();
+    assert_eq!(brings, [false, true]);
+}
+
+#[test]
 fn an_early_hello_replaces_an_older_connection_only_when_it_is_confirmed() {
     let (mut world, _, (b, bob)) = two();
     let conn = world.early_hello(&bob);

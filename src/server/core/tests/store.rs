@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::call::Millis;
 use crate::server::store::sqlite::SqliteStore;
-use crate::server::store::{DeviceRow, KeptVerdict, Store, StoreError, StoreResult, Transaction};
+use crate::server::store::{
+    DeviceKey, DeviceRow, KeptVerdict, Removed, Store, StoreError, StoreResult, Transaction,
+};
 
 /// The error that the next commits end with.
 #[derive(Clone, Default)]
@@ -81,6 +83,9 @@ impl Transaction for FaultyTransaction<'_> {
             limit: usize
         ) -> Vec<KeptVerdict>;
         fn forget_verdicts(&mut self, user: &UserId, device: &DeviceId, up_to: u64) -> ();
+        fn remove_ended(&mut self, after: u64, ended_before: Millis, limit: usize) -> Removed<u64>;
+        fn trimmed(&mut self, user: &UserId) -> u64;
+        fn remove_devices(&mut self, after: Option<&DeviceKey>, hello_before: Millis, limit: usize) -> Removed<DeviceKey>;
     }
 
     fn commit(self: Box<Self>) -> StoreResult<()> {

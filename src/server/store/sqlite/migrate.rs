@@ -15,7 +15,10 @@ use crate::server::store::{StoreError, StoreResult};
 const APPLICATION_ID: i32 = 0x4f46_4853;
 
 /// The migrations, in order: the first leads from nothing to version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../../../schema/server/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../../schema/server/0001_initial.sql"),
+    include_str!("../../../../schema/server/0002_retention.sql"),
+];
 
 /// Which version a file has, as far as this build can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod fault;
 mod feed;
 mod migrate;
 mod number;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use self::fault::{Done, Fault, certainly_not_committed, map_io};
-use super::{DeviceRow, KeptVerdict, Store, StoreError, StoreResult, Transaction};
+use super::{
+    DeviceKey, DeviceRow, KeptVerdict, Removed, Store, StoreError, StoreResult, Transaction,
+};
 use crate::call::{Call, CallId, DeviceId, Millis, UserId};
 use crate::protocol::{Capabilities, Cursor};
 
@@ -441,6 +444,34 @@ impl Transaction for SqliteTransaction<'_> {
     fn forget_verdicts(&mut self, user: &UserId, device: &DeviceId, up_to: u64) -> StoreResult<()> {
         self.step("forgetting verdicts", |connection| {
             devices::forget_verdicts(connection, user, device, up_to)
+        })
+    }
+
+    fn remove_ended(
+        &mut self,
+        after: u64,
+        ended_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<u64>> {
+        self.step("removing calls", |connection| {
+            retention::remove_ended(connection, after, ended_before, limit)
+        })
+    }
+
+    fn trimmed(&mut self, user: &UserId) -> StoreResult<u64> {
+        self.step("reading what was removed", |connection| {
+            retention::trimmed(connection, user)
+        })
+    }
+
+    fn remove_devices(
+        &mut self,
+        after: Option<&DeviceKey>,
+        hello_before: Millis,
+        limit: usize,
+    ) -> StoreResult<Removed<DeviceKey>> {
+        self.step("removing devices", |connection| {
+            retention::remove_devices(connection, after, hello_before, limit)
         })
     }
 
