@@ -67,14 +67,17 @@ async function ring(ZIM, folder, server, ca) {
 }
 
 async function main() {
-  built('release');
-  cargo(['build', '--locked', '--release', '--bin', 'offhook'], TOP);
-  cargo(['build', '--locked', '--release', '--example', 'bench']);
-  const release = path.join(targetFolder(), 'release');
+  // With `--debug`, for a quick look: what is built for the tests.
+  const profile = process.argv.includes('--debug') ? 'debug' : 'release';
+  const flags = profile === 'release' ? ['--locked', '--release'] : ['--locked'];
+  built(profile);
+  cargo(['build', ...flags, '--bin', 'offhook'], TOP);
+  cargo(['build', ...flags, '--example', 'bench']);
+  const folder = path.join(targetFolder(), profile);
   const { ZIM } = require('..');
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'offhook-bench-'));
   const serve = ['serve', '--listen', '127.0.0.1:0', '--data', path.join(made, 'server')];
-  const server = spawn(path.join(release, 'offhook'), serve, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const server = spawn(path.join(folder, 'offhook'), serve, { stdio: ['ignore', 'pipe', 'ignore'] });
   try {
     const [text] = await once(server.stdout, 'data');
     const address = /listening on (\S+)/.exec(text)[1];
@@ -82,9 +85,9 @@ async function main() {
     const runs = [];
     for (let run = 0; run < RUNS; run += 1) {
       const folders = ['rust', 'node'].map((name) => path.join(made, `${name}${run}`));
-      for (const folder of folders) fs.mkdirSync(folder);
+      for (const made of folders) fs.mkdirSync(made);
       const counts = [String(WARM_UP), String(SAMPLES)];
-      const rust = spawnSync(path.join(release, 'examples/bench'), [folders[0], address, ca, ...counts], {
+      const rust = spawnSync(path.join(folder, 'examples/bench'), [folders[0], address, ca, ...counts], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'inherit'],
       });
