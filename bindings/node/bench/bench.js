@@ -14,10 +14,13 @@ const { built, cargo, targetFolder } = require('../build.js');
 const RUNS = 3;
 const SAMPLES = 300;
 const WARM_UP = 50;
+/** Between samples, so that what the last one left to do is done. */
+const PAUSE_MS = 4;
 const TOP = path.join(__dirname, '../../..');
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const at = (list, part) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))];
+const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 const micros = () => Number(process.hrtime.bigint()) / 1000;
 
 /** A command on a device without a network, until its promise with `wait: 'disk'` is fulfilled. */
@@ -32,6 +35,7 @@ async function submit(ZIM, folder) {
     if (n >= WARM_UP) times.push(micros() - began);
     // Taken back before it was sent, it leaves the outbox as empty as it was.
     await zim.callCancel([], callID);
+    await pause();
   }
   await zim.destroy();
   return times;
@@ -58,6 +62,7 @@ async function ring(ZIM, folder, server, ca) {
     const { callID } = await invited;
     await alice.callCancel([], callID);
     await over;
+    await pause();
     bob.off('callInvitationReceived');
     bob.off('callInvitationCancelled');
   }

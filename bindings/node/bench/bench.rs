@@ -2,7 +2,7 @@
 //! microseconds, as JSON. Arguments: folder, server, certificate, warm-up, samples.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook::{
     CallEvent, CommandOptions, Config, ConnectionState, Engine, EventKind, Events, InviteOptions,
@@ -11,6 +11,8 @@ use offhook::{
 use serde_json::json;
 
 const RINGS_S: u32 = 600;
+/// Between samples, so that what the last one left to do is done.
+const PAUSE: Duration = Duration::from_millis(4);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -61,6 +63,7 @@ async fn submit(folder: &Path, warm_up: usize, samples: usize) -> Vec<f64> {
         let call = handle.call_id().clone();
         let cancel = engine.call_cancel(&[], &call, CommandOptions::default());
         cancel.await.expect("taken").await.expect("cancelled");
+        tokio::time::sleep(PAUSE).await;
     }
     engine.close().await.expect("closed");
     times
@@ -88,6 +91,7 @@ async fn ring(folder: &Path, server: &str, ca: &str, warm_up: usize, samples: us
             matches!(event, CallEvent::Cancelled { .. })
         })
         .await;
+        tokio::time::sleep(PAUSE).await;
     }
     alice.close().await.expect("closed");
     bob.close().await.expect("closed");
