@@ -357,6 +357,18 @@ impl Tx<'_> {
         Ok(marked)
     }
 
+    /// The server was told that those were seen. One that goes on there may have to be missed first.
+    pub fn confirm_seen(&self, calls: &[CallId]) -> Result<(), Error> {
+        for call in calls {
+            self.cached(
+                "UPDATE calls SET seen = 1, seen_here = 0
+                  WHERE call_id = ? AND seen_here = 1 AND state = 'ended'",
+                [call.as_str()],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Calls marked as seen that the server does not know to be, after a given place.
     pub fn seen_here(&self, after: i64, limit: usize) -> Result<Vec<(i64, CallId)>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
