@@ -167,7 +167,7 @@ fn who_left_here_hears_nothing_of_an_invitation_that_was_over_before_it_could_ri
         }
         verdict.call = Some(device.server.record("c1"));
         device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
-        let closing = |one: &String| one.starts_with("timeout") || one.starts_with("primary");
+        let closing = |one: &String| one.starts_with("timeout") || one.starts_with("moved");
         let heard = device.heard();
         assert_eq!(heard[0], "verdict o1 ok");
         assert!(!heard.iter().any(closing), "{heard:?}");
