@@ -132,7 +132,9 @@ pub struct DoctorArgs {}
 ///
 /// Oldest first; at the end those that only commands tell of. Each line is of one moment. A copy is
 /// of one moment altogether, also while the app writes, and needs no other file beside it. It has
-/// in it what the calls were about: look at it before it goes to anybody.
+/// in it what the calls were about: look at it before it goes to anybody. It is for looking at: an
+/// app that opened it would be the same device once more. To have a copy to go on with, the app makes
+/// it (`Engine::backup`).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     offhook inspect alice.db export > calls.jsonl\n  \

@@ -1,5 +1,7 @@
 //! The handle that an app holds.
 
+mod file;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,6 @@ use tokio::sync::oneshot;
 use super::config::Config;
 use super::core::{LinkStatus, PushTaken, Submission, Submitted};
 use super::event::Event;
-use super::housekeeping::{Backup, Compacted, Storage};
 use super::live::Live;
 use super::options::{CallingInviteOptions, CommandOptions, InviteOptions};
 use super::result::{
@@ -17,10 +18,7 @@ use super::result::{
 };
 use super::shell::{Shared, Shell};
 use super::status::Status;
-use super::store::{
-    OsFiles, Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, StatusCounts,
-    back_up, restore,
-};
+use super::store::{Page, PendingCommand, Query, Readers, RingEntry, SCHEMA_VERSION, StatusCounts};
 use super::subscription::{Changes, Events};
 use crate::call::{CallId, Command, Op, Outcome, Target, Under, UserId};
 use crate::error::{Code, Error};
@@ -531,70 +529,6 @@ impl Engine {
             .await
     }
 
-    /// How much room the database takes.
-    ///
-    /// # Errors
-    /// What keeps the file from being read.
-    pub async fn storage(&self) -> Result<Storage, Error> {
-        self.shell.ask(|core, _| core.storage()).await
-    }
-
-    /// Gives back what the database has room for and does not use, in small steps between which
-    /// everything else goes on. The engine does it by itself when it pays (see `docs/limits.md`);
-    /// this does it now, and down to the last page. A file that was made by a build that could not do
-    /// it in steps is written anew once, during which commands wait.
-    ///
-    /// # Errors
-    /// What keeps the file from being written; what was given back stays so.
-    pub async fn compact(&self) -> Result<Compacted, Error> {
-        let before = self.storage().await?;
-        while self.shell.ask(|core, now| core.compact_step(now)).await? {}
-        let after = self.storage().await?;
-        Ok(Compacted {
-            bytes_before: before.bytes,
-            bytes_after: after.bytes,
-        })
-    }
-
-    /// Copies the database, as it is at one moment, into a file that is not there yet, readable for
-    /// its owner alone. Everything else goes on meanwhile; a pause ends it. What was removed from
-    /// the database is not in the copy. For [`Self::restore`].
-    ///
-    /// # Errors
-    /// [`crate::Code::InvalidParameter`] for a name that is taken or belongs to the database itself;
-    /// [`crate::Code::InUse`] while another copy is being made, [`crate::Code::DiskFull`],
-    /// [`crate::Code::ReadOnly`], [`crate::Code::Corrupt`]. Then there is no copy.
-    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup, Error> {
-        self.shared.check_open()?;
-        let path = path.as_ref().to_owned();
-        let shared = Arc::clone(&self.shared);
-        beside(move || {
-            let turn = shared.copying().begin()?;
-            back_up(&OsFiles, shared.database(), &path, &turn)
-        })
-        .await
-    }
-
-    /// Puts a copy where a database is to be and nothing is yet; [`Self::open`] opens it.
-    ///
-    /// What comes back is a copy, and the device that it was made of may go on: opened for the first
-    /// time it is another device, with its history. Commands that waited in it end with
-    /// [`crate::Code::Dropped`], whether or not they were sent since, so nothing is done twice; calls
-    /// that were on the other device are not on this one; what happened since comes from the server.
-    ///
-    /// # Errors
-    /// [`crate::Code::InvalidParameter`] for a place that is taken, if there is no such copy, or if it
-    /// is the copy of a copy thousands of times over; [`crate::Code::InUse`] while an engine has the
-    /// place; [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::DiskFull`],
-    /// [`crate::Code::ReadOnly`]. Then nothing is there.
-    pub async fn restore(
-        backup: impl AsRef<Path>,
-        database: impl AsRef<Path>,
-    ) -> Result<Backup, Error> {
-        let (backup, database) = (backup.as_ref().to_owned(), database.as_ref().to_owned());
-        beside(move || restore(&OsFiles, &backup, &database)).await
-    }
-
     /// The app goes to sleep: the connection is closed in good order, all is written, the file is
     /// closed. Until [`Self::resume`] everything is refused with [`crate::Code::Closed`]. `deadline`
     /// is how long it may take, 5 s unless given. Another engine that waits takes over.
@@ -649,24 +583,6 @@ impl Engine {
     pub fn database(&self) -> &Path {
         self.shared.database()
     }
-}
-
-/// Does what takes long on a thread of its own, and waits for it.
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let (done, answer) = oneshot::channel();
-    let failed = |why: &str| Error::new(Code::Internal, "thread", why);
-    std::thread::Builder::new()
-        .name("offhook-copy".into())
-        .spawn(move || {
-            // Whoever asked may have gone; what was done is done.
-            let _ = done.send(work());
-        })
-        .map_err(|error| failed(&format!("no thread can be started: {error}")))?;
-    answer
-        .await
-        .unwrap_or_else(|_| Err(failed("the thread ended")))
 }
 
 /// One that is longer would not fit into a hello.
