@@ -225,11 +225,13 @@ impl Work<'_> {
         }
         let is_over = matches!(&result, Err(error) if error.code == Code::CallOver);
         self.settle_row(&row, result)?;
+        self.decided = Some(op);
         match &call {
             Some(call) => self.take_record(call, live)?,
             None if is_over => self.forget_partial(row.call_id())?,
             None => {}
         }
+        self.decided = None;
         Ok(true)
     }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use offhook::call::CallId;
+use offhook::call::{Call, CallId};
+use offhook::server::push::{Push, PushKind};
 
 use super::index::{Index, Known};
 use super::rings::{CLOCK_ERROR_MS, is_answer, rings_for};
@@ -17,8 +18,14 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let me = index.user(handset);
         let mut known = Known::default();
         let mut answered: BTreeSet<&CallId> = BTreeSet::new();
+        let mut asked_by_push: Vec<&Push> = Vec::new();
         for (at, _, what) in index.of(handset) {
             known.take(what);
+            if let OfHandset::Pushed { push, .. } = what
+                && push.kind == PushKind::Invite
+            {
+                asked_by_push.push(push);
+            }
             if let OfHandset::Submitted {
                 call: Some(call),
                 command,
@@ -45,8 +52,18 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                     }
                     for ring in ringing {
                         let record = known.call(&ring.call_id);
-                        let over =
-                            record.is_some_and(|call| rings_for(call, me) != Some(ring.deadline));
+                        // A push may tell of an invitation that the record does not have yet.
+                        let is_news = |call: &Call, push: &Push| {
+                            let known = call.member(me).map_or(0, |member| member.invitation);
+                            push.call == call.id
+                                && push.deadline == ring.deadline
+                                && push.invitation > known
+                                && call.is_started()
+                        };
+                        let over = record.is_some_and(|call| {
+                            rings_for(call, me) != Some(ring.deadline)
+                                && !asked_by_push.iter().any(|push| is_news(call, push))
+                        });
                         let late = ring.deadline <= *server_ms;
                         if over || late {
                             let text = format!(

@@ -95,6 +95,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
         for (at, _, what) in index.of(handset) {
             device.take(what);
+            if let OfHandset::CopiedFrom(from) = what {
+                device.pushed.extend(index.pushed(*from, at));
+            }
             let OfHandset::Heard {
                 how,
                 event: EventKind::Call(event),
