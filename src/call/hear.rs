@@ -38,6 +38,11 @@ pub struct Shown {
     pub rung: u32,
     /// Whether that one still rings here.
     pub ringing: bool,
+    /// Whether the verdict of an own answer closed it; the record that says so may be yet to come.
+    pub answered: bool,
+    /// Whether, by the last verdict that says so, this device has left the call; the record that
+    /// says so may be yet to come.
+    pub left: bool,
     /// Whether this device, not the primary one, heard callInvitationCreated and nothing since.
     pub dialling: bool,
 }
@@ -149,11 +154,13 @@ impl Compared<'_> {
     }
 
     /// Whether the user was pending, and this device showed it: once a ring is closed here, by the
-    /// device's own timer ahead of the server's word, nothing more is heard of the call.
+    /// device's own timer ahead of the server's word, nothing more is heard of the call. What it
+    /// answered itself it does hear of: the verdict was only ahead of the record.
     fn rang_here_before(&self) -> bool {
         let shown = self.viewer.shown;
+        let showed = shown.ringing || shown.answered;
         self.me_before()
-            .is_some_and(|me| me.state.is_pending() && shown.ringing && me.invitation == shown.rung)
+            .is_some_and(|me| me.state.is_pending() && showed && me.invitation == shown.rung)
     }
 
     /// Whether that ending is the doing of this very device, which has the verdict instead.
@@ -330,9 +337,10 @@ impl Compared<'_> {
     }
 
     /// This device was in the call; the user has left it on another one and was asked again, and
-    /// that invitation was over before it could ring here. What closes it closes the call here.
+    /// that invitation was over before it could ring here. What closes it closes the call here,
+    /// unless the verdict of a quit has done that.
     fn asked_again_in_vain(&self, shown: &Shown) -> Option<CallEvent> {
-        if !self.in_call_here_before() || self.me.invitation <= shown.rung {
+        if !self.in_call_here_before() || shown.left || self.me.invitation <= shown.rung {
             return None;
         }
         match self.me.state {
@@ -413,7 +421,7 @@ impl Compared<'_> {
             .me
             .primary_device()
             .filter(|device| *device != self.viewer.device)?;
-        left_here.then(|| CallEvent::PrimaryDeviceChanged {
+        (left_here && !self.viewer.shown.left).then(|| CallEvent::PrimaryDeviceChanged {
             call_id: self.after.id.clone(),
             device_id: primary.to_string(),
         })

@@ -583,10 +583,10 @@ impl Engine {
     /// that were on the other device are not on this one; what happened since comes from the server.
     ///
     /// # Errors
-    /// [`crate::Code::InvalidParameter`] for a place that is taken, or if there is no such copy;
-    /// [`crate::Code::InUse`] while an engine has the place; [`crate::Code::NewerVersion`],
-    /// [`crate::Code::Corrupt`], [`crate::Code::DiskFull`], [`crate::Code::ReadOnly`]. Then nothing
-    /// is there.
+    /// [`crate::Code::InvalidParameter`] for a place that is taken, if there is no such copy, or if it
+    /// is the copy of a copy thousands of times over; [`crate::Code::InUse`] while an engine has the
+    /// place; [`crate::Code::NewerVersion`], [`crate::Code::Corrupt`], [`crate::Code::DiskFull`],
+    /// [`crate::Code::ReadOnly`]. Then nothing is there.
     pub async fn restore(
         backup: impl AsRef<Path>,
         database: impl AsRef<Path>,

@@ -15,6 +15,8 @@ pub mod live;
 pub mod options;
 pub mod result;
 pub mod roots;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 mod shell;
 pub mod status;
 pub mod store;

@@ -24,6 +24,13 @@ pub const TIMELINE_MAX: usize = 10_000;
 /// `sort_key` is the creation time in ms times this, plus a count.
 const SORT_KEYS_A_MS: i64 = 1 << 11;
 
+/// How the schema makes the index that calls with somebody are found by. Files of versions 1 and 2
+/// have none, and one of that name that is not made so may be of something else.
+const MEMBERS_USER: &str = "CREATE INDEX members_user ON members (user_id, sort_key)";
+/// The calls that somebody was in, along that index; stands behind `calls`.
+const WITH: &str = "NOT INDEXED JOIN (SELECT sort_key AS with_key FROM members INDEXED BY members_user \
+     WHERE user_id = ?) ON sort_key = with_key";
+
 /// Which calls a list has in it. By default the newest twenty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
@@ -147,12 +154,12 @@ impl<'a> Snapshot<'a> {
 
     fn calls(&self, filter: &Filter) -> Result<CallPage, Problem> {
         let count = usize::try_from(filter.count.min(PAGE_MAX)).unwrap_or_default();
-        let (conditions, mut values) = conditions(filter);
+        let (rest, mut values) = page(filter, self.has_members_user()?);
         // One more than the page holds tells whether there is a next one.
         values.push(Sql::Integer(i64::from(filter.count.min(PAGE_MAX)) + 1));
         let mut keyed = self.rows(
             ("calls", CALL_COLUMNS),
-            &format!("WHERE {conditions} ORDER BY sort_key DESC LIMIT ?"),
+            &rest,
             params_from_iter(values),
             |row| (row.number("sort_key"), call(row)),
         )?;
@@ -311,8 +318,17 @@ impl<'a> Snapshot<'a> {
         Ok(values.pop().unwrap_or_default())
     }
 
+    /// Whether the file has the index of who was in which call, as version 3 has it.
+    fn has_members_user(&self) -> Result<bool, Problem> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema
+              WHERE type = 'index' AND name = 'members_user' AND sql = ?)",
+        )?;
+        Ok(statement.query_row([MEMBERS_USER], |row| row.get(0))?)
+    }
+
     /// Rows of a table or view, with `NULL` for those of the columns that it does not have. Of a
-    /// damaged one, those before the damage, which is noted.
+    /// damaged one, those before the damage, which is noted. `rest` begins where its name ends.
     pub(super) fn rows<T>(
         &self,
         (table, wanted): (&'static str, &[&str]),
@@ -399,25 +415,37 @@ fn is_unfiltered(filter: &Filter) -> bool {
     filter.state.is_none() && !filter.missed && filter.with.is_none() && filter.search.is_none()
 }
 
-fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
-    let mut conditions = vec!["sort_key < ?"];
-    let mut values = vec![Sql::Integer(match filter.next_flag {
+/// What follows the table in the question for a page, up to its limit, and its values. With the
+/// index, the calls with somebody are found along it; without, each call is looked at.
+fn page(filter: &Filter, has_members_user: bool) -> (String, Vec<Sql>) {
+    let (mut conditions, mut values) = (Vec::new(), Vec::new());
+    let along = filter.with.as_ref().filter(|_| has_members_user);
+    let (from, key) = match along {
+        None => ("", "sort_key"),
+        Some(user) => {
+            values.push(Sql::Text(user.clone()));
+            (WITH, "with_key")
+        }
+    };
+    conditions.push(format!("{key} < ?"));
+    values.push(Sql::Integer(match filter.next_flag {
         0 => i64::MAX,
         flag => flag,
-    })];
+    }));
     // Words in the text and not as values: so the partial indexes can be used.
     match filter.state {
         None => {}
-        Some(StateFilter::Started) => conditions.push("state = 'started'"),
-        Some(StateFilter::Ended) => conditions.push("state = 'ended'"),
+        Some(StateFilter::Started) => conditions.push("state = 'started'".to_owned()),
+        Some(StateFilter::Ended) => conditions.push("state = 'ended'".to_owned()),
     }
     if filter.missed {
-        conditions.push("missed = 1");
+        conditions.push("missed = 1".to_owned());
     }
-    if let Some(user) = &filter.with {
+    if let Some(user) = filter.with.as_ref().filter(|_| along.is_none()) {
         conditions.push(
             "EXISTS (SELECT 1 FROM members \
-             WHERE members.sort_key = calls.sort_key AND members.user_id = ?)",
+             WHERE members.sort_key = calls.sort_key AND members.user_id = ?)"
+                .to_owned(),
         );
         values.push(Sql::Text(user.clone()));
     }
@@ -427,17 +455,26 @@ fn conditions(filter: &Filter) -> (String, Vec<Sql>) {
               OR instr(lower(end_data), lower(?)) \
               OR EXISTS (SELECT 1 FROM members WHERE members.sort_key = calls.sort_key \
                           AND (instr(lower(members.user_id), lower(?)) \
-                               OR instr(lower(members.extended_data), lower(?)))))",
+                               OR instr(lower(members.extended_data), lower(?)))))"
+                .to_owned(),
         );
         values.extend((0..5).map(|_| Sql::Text(words.clone())));
     }
     if let Some(since_ms) = filter.since_ms {
         // The key alone ends the scan early; it may be of a later ms than the call.
-        conditions.push("sort_key >= ? AND create_time_ms >= ?");
+        conditions.push(format!("{key} >= ? AND create_time_ms >= ?"));
         values.push(Sql::Integer(since_ms.saturating_mul(SORT_KEYS_A_MS)));
         values.push(Sql::Integer(since_ms));
     }
-    (conditions.join(" AND "), values)
+    let conditions = conditions.join(" AND ");
+    // Of somebody who stands in a call twice, it is one call.
+    let once = if along.is_some() {
+        "GROUP BY with_key "
+    } else {
+        ""
+    };
+    let rest = format!("{from} WHERE {conditions} {once}ORDER BY {key} DESC LIMIT ?");
+    (rest, values)
 }
 
 /// Who invited this database's user; whom nobody did, the caller, as the app's list has it.
@@ -446,3 +483,6 @@ fn inviter(call: &Call, me: &str) -> String {
     me.and_then(|member| member.inviter.clone())
         .unwrap_or_else(|| call.caller.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 fn bounds() -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
+    sources(&root().join("bindings/node/src"), &mut files);
     let mut bounds = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
@@ -77,6 +78,7 @@ fn the_table_of_limits_names_nothing_that_is_gone() {
     let table = fs::read_to_string(root().join("docs/limits.md")).unwrap();
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
+    sources(&root().join("bindings/node/src"), &mut files);
     let all: String = files
         .iter()
         .map(|file| fs::read_to_string(file).unwrap())

@@ -201,6 +201,35 @@ async fn only_a_sound_database_of_this_engines_is_put_in_place() {
 }
 
 #[tokio::test]
+async fn a_copy_of_copies_without_positions_left_is_refused() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    engine.backup(place.path("copy")).await.expect("a copy");
+    let set = |position: u64| {
+        let copy = rusqlite::Connection::open(place.path("copy")).expect("by hand");
+        let set = format!(
+            "DELETE FROM sqlite_sequence WHERE name = 'journal';
+             INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', {position})"
+        );
+        copy.execute_batch(&set).expect("set");
+    };
+    set((1 << 53) - (2 << 40) + 1);
+    let to = place.path("restored.db");
+    let refused = Engine::restore(place.path("copy"), &to).await;
+    let refused = refused.expect_err("beyond count");
+    assert_eq!(refused.code, Code::InvalidParameter);
+    assert!(refused.message.contains("new database"), "{refused}");
+    assert!(!to.exists());
+    fs::copy(place.path("copy"), place.path("by hand.db")).expect("copied");
+    let by_hand = Engine::open(place.config("by hand.db"));
+    assert_eq!(by_hand.err().expect("it too").code, Code::InvalidParameter);
+    set((1 << 53) - (2 << 40));
+    let restored = Engine::restore(place.path("copy"), &to).await;
+    restored.expect("the last one");
+    place.engine("restored.db").await;
+}
+
+#[tokio::test]
 async fn another_users_engine_does_not_open_the_copy_and_it_stays_one() {
     let place = Place::new();
     let engine = place.engine("alice.db").await;

@@ -7,7 +7,10 @@ use super::{Fixture, inspect};
 /// Calls 1 to `count`, a ms apart but for the last three, which share one; every third is missed,
 /// every fifth goes on, every seventh is with Carol.
 fn fixture_of(count: i64) -> Fixture {
-    let fixture = Fixture::empty();
+    fill(Fixture::empty(), count)
+}
+
+fn fill(fixture: Fixture, count: i64) -> Fixture {
     fixture
         .app()
         .execute_batch(&format!(
@@ -105,6 +108,34 @@ fn filters_page_the_same_way() {
                 break;
             }
         }
+    }
+}
+
+#[test]
+fn calls_with_somebody_are_the_same_without_the_index_of_newer_files() {
+    let of_version = |version| {
+        let fixture = fill(Fixture::of_version(version), 60);
+        let twice = "INSERT INTO members SELECT sort_key, 9, user_id, inviter, invitation,
+                 invited_at_ms, timeout_s, deadline_ms, invite_data, state, state_revision,
+                 state_time_ms, extended_data, changed_by, acting_device, accept_time_ms,
+                 join_time_ms, quit_time_ms, participation
+            FROM members WHERE user_id = 'carol' AND extended_data = 'of c14'";
+        assert_eq!(fixture.app().execute(twice, []).unwrap(), 1);
+        fixture
+    };
+    for filter in [
+        &["--with", "carol"][..],
+        &["--with", "bob", "--missed"],
+        &["--with", "carol", "--state", "started"],
+    ] {
+        let (older, newer) = (of_version(2), of_version(3));
+        let found = walk(&newer, &[filter, &["--count", "7"]].concat());
+        assert_eq!(
+            walk(&older, &[filter, &["--count", "7"]].concat()),
+            found,
+            "{filter:?}"
+        );
+        assert!(!found.0.is_empty() && found.0.is_sorted_by(|a, b| a > b));
     }
 }
 

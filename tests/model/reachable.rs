@@ -187,6 +187,7 @@ fn shown(call: &Call, name: &str, dialling: [bool; 2]) -> Shown {
             "ann2" => dialling[1],
             _ => false,
         },
+        ..Shown::default()
     }
 }
 

@@ -4,38 +4,16 @@
 use std::io::{self, BufRead, Write};
 use std::thread::{Builder, JoinHandle};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::cli::failure::Failure;
 use crate::client::engine::Engine;
+use crate::client::rpc::{LINE_BYTES_MAX, Line, Out};
 
-/// Most bytes of a line that is taken; a longer one is skipped and answered with an error.
-pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Lines that are read ahead.
 const LINES_AHEAD_MAX: usize = 16;
 /// Lines that wait to be written.
 const LINES_OUT_MAX: usize = 256;
-
-/// A line of input.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Line {
-    /// What it says, without its end.
-    Text(Vec<u8>),
-    /// It has more than [`LINE_BYTES_MAX`] bytes.
-    TooLong,
-}
-
-/// Something for stdout.
-#[derive(Debug)]
-pub enum Out {
-    /// A line.
-    Line(String),
-    /// A line that hands over the verdict at that position of the journal: once written, it is
-    /// owed to nobody else.
-    Verdict(String, u64),
-    /// Tells when all before it is written.
-    Written(oneshot::Sender<()>),
-}
 
 /// Reads stdin; the queue ends with it.
 pub fn read_stdin() -> Result<mpsc::Receiver<Line>, Failure> {

@@ -1,17 +1,9 @@
 //! `offhook rpc`: an engine that another program drives, in JSON-RPC 2.0, one message a line.
 //!
-//! Requests come in on stdin (`lines`, `message`, `params`, `methods`), replies and
-//! notifications go out on stdout. One loop (`session`) takes requests in their order and events
-//! in theirs, and hands all that goes out to one writer. A verdict that a request waits for is
-//! taken from the stream of events, where it comes before the events that it caused; so it does
-//! on stdout.
+//! The conversation itself is `client::rpc`; here are the lines that carry it.
 
 mod lines;
-mod message;
-mod methods;
-mod params;
 mod retention;
-mod session;
 
 use std::path::PathBuf;
 
@@ -22,6 +14,7 @@ use crate::client::engine::Engine;
 use crate::client::housekeeping::Retention;
 use crate::client::link::check_address;
 use crate::client::roots::Roots;
+use crate::client::rpc::Session;
 
 /// Run a client engine that another program drives over stdin and stdout.
 ///
@@ -106,7 +99,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (engine, events) = Engine::open_with_events(config).map_err(Failure::new)?;
     let input = lines::read_stdin()?;
     let (output, writer) = lines::write_stdout(engine.clone())?;
-    let ended = runtime.block_on(session::Session::new(engine, events, output).run(input));
+    let ended = runtime.block_on(Session::new(engine, events, output).run(input));
     // All that was said is written, or there is nobody to read it.
     let _ = writer.join();
     ended.map_err(Failure::new)

@@ -22,6 +22,10 @@ const ON_ITS_WAY_S: u32 = 5;
 /// Most commands without a verdict in a file.
 const PENDING_MAX: usize = 1_000;
 
+/// What answers an invitation.
+pub(super) const ANSWERS: [CommandKind; 3] =
+    [CommandKind::Accept, CommandKind::Reject, CommandKind::Join];
+
 /// A command as an app gives it.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -224,7 +228,16 @@ impl Work<'_> {
             ));
         }
         let is_over = matches!(&result, Err(error) if error.code == Code::CallOver);
+        let is_done = result.is_ok();
         self.settle_row(&row, result)?;
+        if let OutboxRow::Known(command) = &row
+            && is_done
+            && ANSWERS.contains(&command.command.kind())
+        {
+            // The record that comes in the end may not tell any more how this ring was closed.
+            self.tx
+                .close_answered(&command.call_id, command.queued_at, self.now)?;
+        }
         self.decided = Some(op);
         match &call {
             Some(call) => self.take_record(call, live)?,

@@ -20,6 +20,19 @@ const HEARTBEAT_MS_MIN: i64 = 250;
 const HEARD_NOTED_EVERY_MS: i64 = 5 * 60 * 1_000;
 /// After that many verdicts the server is told at once that it may forget them.
 const VERDICTS_UNACKNOWLEDGED_MAX: u32 = 16;
+/// Most calls marked as seen of which it is remembered that the server was told; what is beyond is
+/// told again by the next connection.
+const SEEN_TOLD_MAX: usize = 16 * SEEN_CALLS_MAX;
+
+/// What this connection was told of as seen. The server takes frames in their order and stores what
+/// they say before it answers a later one, so the answer to a ping confirms what was told before the
+/// ping: also of calls that the server knows no more, of which no record will ever say so.
+#[derive(Default)]
+pub(super) struct SeenTold {
+    calls: Vec<CallId>,
+    /// How many of those were told before the last ping.
+    before_ping: usize,
+}
 
 impl Core {
     /// How often the device is to be heard now: well before the server takes it for gone, whatever
@@ -50,6 +63,7 @@ impl Core {
     }
 
     pub(super) fn handle_pong(&mut self, now: Now, pong: Pong) -> Result<(), Error> {
+        let is_last = self.session.ping_sent == Some(pong.ping_sent_at);
         self.session.ping_sent = None;
         self.sample_clock(Exchange {
             sent_mono_ms: pong.ping_sent_at,
@@ -57,6 +71,9 @@ impl Core {
             server_sent_ms: pong.sent_at,
             received_mono_ms: now.mono_ms,
         });
+        if is_last {
+            self.confirm_seen(now)?;
+        }
         let noted_lately = now.mono_ms < self.session.heard_noted + HEARD_NOTED_EVERY_MS;
         if noted_lately && !self.clock_was_corrected() {
             return Ok(());
@@ -68,6 +85,7 @@ impl Core {
     pub(super) fn ping(&mut self, now: Now) {
         self.acknowledge_now(now);
         self.session.ping_sent = Some(now.mono_ms);
+        self.session.seen_told.before_ping = self.session.seen_told.calls.len();
         self.send_at(
             now,
             ToServer::Ping(Ping {
@@ -105,6 +123,7 @@ impl Core {
         if !self.session.is_online() {
             return Ok(());
         }
+        self.session.seen_told = SeenTold::default();
         let mut after = 0;
         loop {
             let marked = self.on_file_synced(now, |tx| tx.seen_here(after, SEEN_CALLS_MAX))?;
@@ -113,8 +132,27 @@ impl Core {
             };
             after = *last;
             let calls: Vec<CallId> = marked.into_iter().map(|(_, call)| call).collect();
+            let told = &mut self.session.seen_told.calls;
+            let room = SEEN_TOLD_MAX.saturating_sub(told.len());
+            told.extend(calls.iter().take(room).cloned());
             self.send(ToServer::Seen(Seen { calls }));
         }
+    }
+
+    /// The server has taken what it was told before the last ping.
+    fn confirm_seen(&mut self, now: Now) -> Result<(), Error> {
+        let told = &mut self.session.seen_told;
+        let confirmed: Vec<CallId> = told.calls.drain(..told.before_ping).collect();
+        told.before_ping = 0;
+        // Of most, a record has said so meanwhile.
+        if confirmed.is_empty()
+            || self
+                .on_file_synced(now, |tx| tx.seen_here(0, 1))?
+                .is_empty()
+        {
+            return Ok(());
+        }
+        self.write_synced(now, |work| work.tx.confirm_seen(&confirmed))
     }
 
     pub(super) fn send_receipt(&mut self, receipt: Receipt) {

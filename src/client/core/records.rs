@@ -2,17 +2,15 @@
 //! as what the difference means to this device.
 
 use super::Work;
+use super::commands::ANSWERS;
 use crate::call::{
-    Call, CallEvent, CallId, CallState, CommandKind, DeviceId, EndKind, Ending, Heard, Member,
-    Shown, UserId, UserState, Viewer, hear,
+    Call, CallEvent, CallId, CallState, DeviceId, EndKind, Ending, Heard, Member, Shown, UserId,
+    UserState, Viewer, hear,
 };
 use crate::client::event::EventKind;
-use crate::client::store::StoredCall;
+use crate::client::store::{StoredCall, VERDICT};
 use crate::error::Error;
 use crate::protocol::{OPEN_CALLS_MAX, Receipt};
-
-/// What closed a ring, in the word of the database, where no event did.
-const VERDICT: &str = "verdict";
 
 impl Work<'_> {
     /// Takes a record if it is newer than what the file holds, so that neither order nor
@@ -162,6 +160,9 @@ impl Work<'_> {
                 shown.rung = invitation;
             }
         }
+        if let Some(stored) = stored {
+            shown.left = self.has_left(&stored.call, call)?;
+        }
         let viewer = Viewer {
             user: self.tx.user(),
             device: self.tx.device(),
@@ -206,14 +207,32 @@ impl Work<'_> {
         let Some(me) = after.member(user) else {
             return Ok(false);
         };
-        let is_asked = after.is_started() && me.state.is_pending();
-        if shown.ringing || shown.dialling || is_asked || is_in(before) || is_in(after) {
+        let is_asked = |call: &Call| {
+            let me = call.member(user).filter(|_| call.is_started());
+            me.is_some_and(|me| me.state.is_pending())
+        };
+        let rang = shown.ringing || (shown.answered && is_asked(before));
+        if rang || shown.dialling || is_asked(after) || is_in(before) || is_in(after) {
             return Ok(false);
         }
         match me.own.as_ref().and_then(|own| own.primary_op.as_ref()) {
             Some(op) if self.decided.as_ref() != Some(op) => self.tx.is_settled(op),
             Some(_) | None => Ok(false),
         }
+    }
+
+    /// Whether a quit on this device is between two records. The later one may tell nothing of it
+    /// any more, and its verdict did.
+    fn has_left(&self, before: &Call, after: &Call) -> Result<bool, Error> {
+        let user = self.tx.user();
+        let (Some(before), Some(me)) = (before.member(user), after.member(user)) else {
+            return Ok(false);
+        };
+        let stayed = me.state == UserState::Accepted && me.participation == before.participation;
+        if before.state != UserState::Accepted || stayed {
+            return Ok(false);
+        }
+        self.tx.was_left(&after.id)
     }
 
     /// The story of the call, for whoever opens the file.
@@ -288,10 +307,9 @@ impl Work<'_> {
     /// Whether the user has answered on this device, and the server has not decided yet.
     fn answer_is_under_way(&self, call: &CallId) -> Result<bool, Error> {
         let pending = self.tx.pending_commands_of(call)?;
-        let answers = [CommandKind::Accept, CommandKind::Reject, CommandKind::Join];
         Ok(pending
             .iter()
-            .any(|one| answers.contains(&one.command.kind())))
+            .any(|one| ANSWERS.contains(&one.command.kind())))
     }
 
     /// Ends rings whose time is over, connection or not, unless an own answer is on its way.

@@ -3,7 +3,7 @@
 mod logout;
 
 use super::commands::send_effect;
-use super::heartbeat::PONG_TIMEOUT_MS;
+use super::heartbeat::{PONG_TIMEOUT_MS, SeenTold};
 use super::tokens::Renewals;
 use super::{Core, Effect};
 use crate::call::limits::EXTENDED_DATA_BYTES_BELIEVED;
@@ -105,6 +105,7 @@ pub(super) struct Session {
     login_follows: bool,
     pub(super) logged_out: bool,
     pub(super) heard_noted: i64,
+    pub(super) seen_told: SeenTold,
     /// New tokens that the server has yet to take.
     pub(super) renewing: Renewals,
     /// The token that this connection, or the last, was asked for with.
@@ -141,6 +142,7 @@ impl Session {
             logged_out: false,
             renewing: Renewals::new(),
             heard_noted: 0,
+            seen_told: SeenTold::default(),
             shown_token: None,
         }
     }

@@ -13,6 +13,7 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use super::error::{failure, open_failure};
 use super::files::{Files, Lock, beside};
+use super::lease::LAST_POSITION;
 use super::meta::COPY_OF;
 use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
 use crate::call::DeviceId;
@@ -26,6 +27,9 @@ const IN_THE_MAKING: &str = ".part";
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
 /// How much further the journal of a copy goes on: beyond what the original has told since.
 const POSITIONS_APART: u64 = 1 << 40;
+/// Behind which position no copy's journal goes on: what it counts from there on is exact in
+/// JavaScript, too. That is after thousands of copies, each of one that was restored.
+const BEGINS_BEHIND_MAX: u64 = (1 << 53) - POSITIONS_APART;
 /// How often a copy that is to stop is told so: once may be between two of its statements.
 const STOP_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
@@ -152,7 +156,8 @@ pub fn back_up(
 /// Puts a copy where a database is to be, for an engine to open it as another device.
 ///
 /// # Errors
-/// [`Code::InvalidParameter`] for a place that is taken, or when there is no such copy;
+/// [`Code::InvalidParameter`] for a place that is taken, when there is no such copy, or when it is
+/// one of copies beyond count;
 /// [`Code::InUse`] while an engine has the place; [`Code::NewerVersion`], [`Code::Corrupt`], and what
 /// the disk has against it. Then nothing is there.
 pub fn restore(files: &dyn Files, backup: &Path, database: &Path) -> Result<Backup, Error> {
@@ -173,8 +178,24 @@ pub fn restore(files: &dyn Files, backup: &Path, database: &Path) -> Result<Back
         let message = format!("{} is damaged: {found}; take another", backup.display());
         return Err(Error::new(Code::Corrupt, "corrupt", message));
     }
+    let last: i64 = source
+        .query_row(LAST_POSITION, [], |row| row.get(0))
+        .map_err(told)?;
+    begins_behind("backup", last.cast_unsigned())?;
     let copying = Copying::default();
     make(files, (backup, &source), &place, &copying.begin()?)
+}
+
+/// Where the journal of a copy goes on. Positions are never used again, not even those that the
+/// original has given since.
+fn begins_behind(parameter: &str, last: u64) -> Result<u64, Error> {
+    let begins = last.saturating_add(POSITIONS_APART);
+    if begins > BEGINS_BEHIND_MAX {
+        let message = "it is the copy of a copy too many times over, and has no positions left for \
+                       its events; begin a new database";
+        return Err(Error::parameter(parameter, message));
+    }
+    Ok(begins)
 }
 
 /// A place that nothing has.
@@ -294,12 +315,14 @@ impl Store {
 
 impl Tx<'_> {
     /// Makes a copy another device; `None` if the file is none.
+    ///
+    /// # Errors
+    /// [`Code::InvalidParameter`] for a copy of copies beyond count.
     pub(super) fn adopt_copy(&self, device: &DeviceId) -> Result<Option<Restored>, Error> {
         if self.meta(COPY_OF)?.is_none() {
             return Ok(None);
         }
-        // Positions are never used again, not even those that the original has given since.
-        let begins_behind = self.last_position()?.saturating_add(POSITIONS_APART);
+        let begins_behind = begins_behind("path", self.last_position()?)?;
         self.go_on_behind(begins_behind)?;
         let pending = self.pending_commands()?;
         let queued = pending.iter().map(|row| match row {

@@ -27,6 +27,9 @@ pub struct StoredCall {
     pub seen_here: bool,
 }
 
+/// What closed a ring where no event did.
+pub const VERDICT: &str = "verdict";
+
 /// Counts the missed calls that the user has not seen.
 pub(super) const MISSED_COUNT: &str = "SELECT count(*) FROM calls INDEXED BY calls_unseen
      WHERE missed = 1 AND seen = 0 AND seen_here = 0";
@@ -221,30 +224,52 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// What this device shows of a call.
+    /// What this device shows of a call, as far as that is in its rings.
     pub fn shown(&self, call: &CallId) -> Result<Shown, Error> {
-        let rings: Vec<(u32, bool)> = self.run(
+        let rings: Vec<(u32, bool, bool)> = self.run(
             self.sql
                 .prepare_cached(
-                    "SELECT invitation, closed_at_ms = 0 FROM rings
-                      WHERE call_id = ? ORDER BY invitation",
+                    "SELECT invitation, closed_at_ms = 0, closed_how IS ?2 FROM rings
+                      WHERE call_id = ?1 ORDER BY invitation",
                 )
                 .and_then(|mut statement| {
                     statement
-                        .query_map([call.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                        .query_map([call.as_str(), VERDICT], |row| {
+                            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                        })?
                         .collect()
                 }),
         )?;
         let mut shown = Shown::default();
-        for (invitation, open) in rings {
+        for (invitation, open, answered) in rings {
             if invitation == 0 {
                 shown.dialling = open;
             } else {
                 shown.rung = invitation;
                 shown.ringing = open;
+                shown.answered = answered;
             }
         }
         Ok(shown)
+    }
+
+    /// Whether what this device last did about its own part in a call was to leave it.
+    pub fn was_left(&self, call: &CallId) -> Result<bool, Error> {
+        let left: Option<bool> = self.run(
+            self.sql
+                .prepare_cached(
+                    "SELECT command = 'callQuit' FROM commands
+                      WHERE call_id = ? AND verdict = 'accepted' AND command IN
+                            ('callInvite', 'callAccept', 'callJoin', 'callQuit')
+                      ORDER BY n DESC LIMIT 1",
+                )
+                .and_then(|mut statement| {
+                    statement
+                        .query_row([call.as_str()], |row| row.get(0))
+                        .optional()
+                }),
+        )?;
+        Ok(left.unwrap_or_default())
     }
 
     /// Something is shown from now on: an invitation, or with number 0 the user's own dialling.
@@ -304,6 +329,17 @@ impl Tx<'_> {
         .map(drop)
     }
 
+    /// An answer that was given at a time has its verdict: what rang by then is shown no more. What
+    /// began to ring later is another invitation.
+    pub fn close_answered(&self, call: &CallId, given: Millis, now: Millis) -> Result<(), Error> {
+        self.cached(
+            "UPDATE rings SET closed_at_ms = max(?, 1), closed_how = ?
+              WHERE call_id = ? AND invitation > 0 AND closed_at_ms = 0 AND opened_at_ms <= ?",
+            params![now, VERDICT, call.as_str(), given],
+        )
+        .map(drop)
+    }
+
     /// Invitations that ring here, the first to run out first.
     pub fn open_rings(&self) -> Result<Vec<(CallId, u32, Millis)>, Error> {
         self.run(
@@ -355,6 +391,18 @@ impl Tx<'_> {
             )?;
         }
         Ok(marked)
+    }
+
+    /// The server was told that those were seen. One that goes on there may have to be missed first.
+    pub fn confirm_seen(&self, calls: &[CallId]) -> Result<(), Error> {
+        for call in calls {
+            self.cached(
+                "UPDATE calls SET seen = 1, seen_here = 0
+                  WHERE call_id = ? AND seen_here = 1 AND state = 'ended'",
+                [call.as_str()],
+            )?;
+        }
+        Ok(())
     }
 
     /// Calls marked as seen that the server does not know to be, after a given place.

@@ -19,6 +19,9 @@ use crate::call::Millis;
 use crate::client::event::Event;
 use crate::error::Error;
 
+/// The last position of the journal that was ever given.
+pub(super) const LAST_POSITION: &str =
+    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'journal'";
 /// How often a file is tried that others are making at that moment.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(50);
 
@@ -116,9 +119,7 @@ impl Tx<'_> {
     pub fn last_position(&self) -> Result<u64, Error> {
         self.run(
             self.sql
-                .prepare_cached(
-                    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'journal'",
-                )
+                .prepare_cached(LAST_POSITION)
                 .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0))),
         )
         .map(i64::cast_unsigned)

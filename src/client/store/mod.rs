@@ -35,7 +35,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 pub use rusqlite::Connection as ByHand;
 
 pub use backup::{Copying, Restored, back_up, restore};
-pub use calls::StoredCall;
+pub use calls::{StoredCall, VERDICT};
 pub use commands::{ForeignCommand, NewCommand, OutboxRow, StoredCommand, Verdict};
 pub use compact::{Log, Space};
 pub use files::{FileId, Files, Lock, OsFiles};

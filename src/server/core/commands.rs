@@ -380,8 +380,8 @@ impl State {
         Ok(())
     }
 
-    /// Verdicts are on the device's disk. What that frees is written along with something else:
-    /// should it be lost, the next hello says it again.
+    /// Verdicts are on the device's disk. What that frees is written along with something else, or
+    /// when the session ends: should it be lost, the next hello says it again.
     pub(super) fn on_settled(
         &mut self,
         work: &mut Work<'_>,
@@ -411,15 +411,19 @@ impl State {
             let Some(conn) = self.settling.pop_first() else {
                 break;
             };
-            let Some(device) = self.device(conn) else {
-                continue;
-            };
-            let row = &device.row;
-            work.write()?
-                .forget_verdicts(&row.user, &row.device, row.settled_number)?;
+            self.forget_settled_of(work, conn)?;
             self.write_row(work, conn)?;
         }
         Ok(())
+    }
+
+    pub(super) fn forget_settled_of(&self, work: &mut Work<'_>, conn: ConnId) -> StoreResult<()> {
+        let Some(device) = self.device(conn) else {
+            return Ok(());
+        };
+        let row = &device.row;
+        work.write()?
+            .forget_verdicts(&row.user, &row.device, row.settled_number)
     }
 
     pub(super) fn write_row(&mut self, work: &mut Work<'_>, conn: ConnId) -> StoreResult<()> {

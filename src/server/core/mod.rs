@@ -190,7 +190,8 @@ pub(super) struct State {
     last_pumped: ConnId,
     /// Whether who is absent is to be looked up again, because a step failed.
     absent_unknown: bool,
-    /// Whose verdicts are to be forgotten, with the next transaction that writes anyway.
+    /// Whose verdicts are to be forgotten, with the next transaction that writes anyway, or at
+    /// the end of the session.
     settling: BTreeSet<ConnId>,
     /// Where the housekeeping is.
     chore: Chore,

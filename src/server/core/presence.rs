@@ -24,6 +24,9 @@ impl State {
         conn: ConnId,
         since: Millis,
     ) -> StoreResult<()> {
+        if self.settling.remove(&conn) {
+            self.forget_settled_of(work, conn)?;
+        }
         self.write_row(work, conn)?;
         let Some(session) = self.sessions.remove(&conn) else {
             return Ok(());
@@ -32,7 +35,6 @@ impl State {
         self.timers.stop(&Timer::Token(conn));
         self.opening.remove(&conn);
         self.catching_up.remove(&conn);
-        self.settling.remove(&conn);
         let Some(device) = session.device else {
             return Ok(());
         };

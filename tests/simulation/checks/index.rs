@@ -134,21 +134,6 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// Calls that a push had told a handset of by then, or that whose file it has a copy of.
-    pub fn pushed(&self, handset: Handset, by: usize) -> BTreeSet<&'a CallId> {
-        let mut pushed = BTreeSet::new();
-        for (at, _, what) in self.of(handset).take_while(|(at, _, _)| *at < by) {
-            match what {
-                OfHandset::Pushed { push, .. } => {
-                    pushed.insert(&push.call);
-                }
-                OfHandset::CopiedFrom(from) => pushed.extend(self.pushed(*from, at)),
-                _ => {}
-            }
-        }
-        pushed
-    }
-
     /// The lives of a handset's file: from where in the log the file is one that was written in
     /// order. The first begins with the log.
     pub fn file_begins(&self, handset: Handset) -> usize {

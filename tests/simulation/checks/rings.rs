@@ -231,12 +231,16 @@ pub fn is_answer(kind: CommandKind) -> bool {
     [CommandKind::Accept, CommandKind::Reject, CommandKind::Join].contains(&kind)
 }
 
-/// Own answers on a handset that have no verdict yet, as the log goes on.
+/// Own answers that a handset's file has without a verdict, as the log goes on.
 #[derive(Default)]
-struct Answers<'a>(BTreeMap<&'a Op, &'a CallId>);
+struct Answers<'a> {
+    open: BTreeMap<&'a Op, &'a CallId>,
+    /// All that were ever given.
+    given: BTreeMap<&'a Op, &'a CallId>,
+}
 
 impl<'a> Answers<'a> {
-    fn take(&mut self, what: &'a OfHandset) {
+    fn take(&mut self, index: &Index<'a>, at: usize, what: &'a OfHandset) {
         match what {
             OfHandset::Submitted {
                 op,
@@ -245,20 +249,30 @@ impl<'a> Answers<'a> {
                 answer: Some(Ok(_)) | None,
                 ..
             } if is_answer(command.kind()) => {
-                self.0.insert(op, call);
+                self.open.insert(op, call);
+                self.given.insert(op, call);
             }
             OfHandset::Heard {
                 event: EventKind::CommandSettled(settled),
                 ..
             } => {
-                self.0.remove(&settled.op);
+                self.open.remove(&settled.op);
             }
+            // With the file came what the other one had given.
+            OfHandset::CopiedFrom(other) => {
+                *self = Self::default();
+                for (when, _, what) in index.of(*other).take_while(|(when, _, _)| *when < at) {
+                    self.take(index, when, what);
+                }
+            }
+            // The verdicts may be gone.
+            OfHandset::RolledBack { .. } => self.open.clone_from(&self.given),
             _ => {}
         }
     }
 
     fn has(&self, call: &CallId) -> bool {
-        self.0.values().any(|of| *of == call)
+        self.open.values().any(|of| *of == call)
     }
 }
 
@@ -273,7 +287,7 @@ fn all_that_ring(index: &Index<'_>, handset: Handset, rings: &[Ring], found: &mu
     let mut stopped: BTreeSet<(&CallId, u32)> = BTreeSet::new();
     let mut catching_up = true;
     for (at, time, what) in index.of(handset) {
-        answers.take(what);
+        answers.take(index, at, what);
         if let OfHandset::Pushed { push, .. } = what
             && push.kind != PushKind::Invite
         {
@@ -366,7 +380,7 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             What::Handset(of, what) if *of == handset => what,
             _ => continue,
         };
-        answers.take(what);
+        answers.take(index, at, what);
         answered |= answers.has(&ring.call);
         match what {
             OfHandset::Got { frame, .. } => {

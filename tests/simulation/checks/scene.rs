@@ -8,16 +8,17 @@ use std::collections::BTreeMap;
 
 use offhook::call::{
     Call, CallEvent, CallId, CallState, Command, DeviceId, EndKind, Ending, Member, Millis, Mode,
-    Op, Outcome, Own, Under, UserId, UserState,
+    Op, Outcome, Own, PushConfig, Under, UserId, UserState,
 };
 use offhook::call::{CallUser, Closing};
-use offhook::client::core::Submitted;
+use offhook::client::core::{PushTaken, Submitted};
 use offhook::client::event::{CommandSettled, Event, EventKind};
 use offhook::client::store::{CallEntry, RingEntry};
 use offhook::protocol::{
     Capabilities, CommandFrame, Cursor, Feed, Hello, Lane, Limits, ToDevice, ToServer, Verdict,
     Welcome,
 };
+use offhook::server::push::{Push, PushKind};
 use offhook::server::store::KeptVerdict;
 use offhook::{CommandKind, Error};
 
@@ -396,6 +397,37 @@ impl Scene {
     pub fn gets_record(&mut self, handset: usize, call: &str) {
         let call = self.calls[&call_id(call)].seen_by(&self.users[handset]);
         self.gets(handset, feed(Lane::Live, vec![call]));
+    }
+
+    /// The server's push, which comes before its record does.
+    pub fn gets_push(&mut self, handset: usize, call: &str) {
+        let call = &self.calls[&call_id(call)];
+        let member = call.member(&self.users[handset]).expect("is no member");
+        let push = Push {
+            user: member.user.clone(),
+            kind: PushKind::Invite,
+            call: call.id.clone(),
+            caller: call.caller.clone(),
+            inviter: call.caller.clone(),
+            mode: call.mode,
+            invitation: member.invitation,
+            timeout_s: RING_S,
+            deadline: member.deadline,
+            create_time: call.create_time,
+            extended_data: String::new(),
+            config: PushConfig::default(),
+            sent_at: self.now(),
+        };
+        let call_id = call.id.clone();
+        let pushed = OfHandset::Pushed {
+            run: 1,
+            push: Box::new(push),
+            answer: Some(Ok(PushTaken {
+                ring: true,
+                call_id,
+            })),
+        };
+        self.of(handset, pushed);
     }
 
     pub fn rings(&mut self, handset: usize, call: &str) {

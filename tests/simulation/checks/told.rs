@@ -95,8 +95,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
         for (at, _, what) in index.of(handset) {
             device.take(what);
-            if let OfHandset::CopiedFrom(from) = what {
-                device.pushed.extend(index.pushed(*from, at));
+            if let OfHandset::CopiedFrom(other) = what {
+                device.pushed = pushed(index, *other, at);
             }
             let OfHandset::Heard {
                 how,
@@ -141,6 +141,21 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         }
         heard_what_it_must(index, &device, found);
     }
+}
+
+/// Calls that a handset's file had heard of by push until then, also before it was copied there.
+fn pushed<'a>(index: &Index<'a>, handset: Handset, until: usize) -> BTreeSet<&'a CallId> {
+    let mut pushed = BTreeSet::new();
+    for (at, _, what) in index.of(handset).take_while(|(at, _, _)| *at < until) {
+        match what {
+            OfHandset::CopiedFrom(other) => pushed = self::pushed(index, *other, at),
+            OfHandset::Pushed { push, .. } => {
+                pushed.insert(&push.call);
+            }
+            _ => {}
+        }
+    }
+    pushed
 }
 
 /// Why an event tells of something that never was.

@@ -153,8 +153,11 @@ fn what_goes_on_waits_for_a_verdict_or_was_missed_unseen_is_never_removed() {
     device.live("quits");
     device.pass(1_000);
     device.missed_and_seen(&["gone", "last"]);
+    device.lose_link();
     device.pass(2 * A_PASS_MS);
     assert_eq!(device.list(), ["last", "quits", "told", "unseen", "on"]);
+    device.reconnect();
+    device.caught_up();
     // Nothing of that is so any more.
     for call in ["unseen", "told"] {
         device.server.see(call);

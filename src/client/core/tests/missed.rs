@@ -69,6 +69,47 @@ fn what_was_seen_while_offline_is_told_on_connecting_until_the_record_says_so() 
 }
 
 #[test]
+fn what_was_seen_of_a_call_that_the_server_knows_no_more_is_told_until_a_pong_confirms_it() {
+    let mut device = three_missed();
+    device.lose_link();
+    device.act(|core, now| core.mark_seen(now, None)).unwrap();
+    device.reconnect();
+    assert_eq!(device.sent_of("seen"), ["seen c1,c2,c3"]);
+    device.lose_link();
+    device.reconnect();
+    assert_eq!(device.sent_of("seen"), ["seen c1,c2,c3"], "nothing said so");
+    // No record comes of any of them.
+    device.pass(60_000);
+    assert_eq!(
+        device.count("SELECT count(*) FROM calls WHERE seen = 1 AND seen_here = 0"),
+        3
+    );
+    assert_eq!(missed(&device), 0);
+    device.lose_link();
+    device.reconnect();
+    assert!(device.sent_of("seen").is_empty());
+    assert!(device.heard().is_empty(), "silently");
+}
+
+#[test]
+fn a_pong_confirms_nothing_that_was_told_after_its_ping() {
+    let mut device = three_missed();
+    device.answers_pings = false;
+    device.pass(25_000);
+    let sent = device.sent_frames();
+    let Some(ToServer::Ping(ping)) = sent.last() else {
+        panic!("{sent:?}");
+    };
+    device.act(|core, now| core.mark_seen(now, None)).unwrap();
+    let pong = device.server.pong(*ping);
+    device.hear(ToDevice::Pong(pong)).unwrap();
+    assert_eq!(
+        device.count("SELECT count(*) FROM calls WHERE seen_here = 1"),
+        3
+    );
+}
+
+#[test]
 fn seen_on_another_device_is_seen_here() {
     let mut device = three_missed();
     device.server.see("c1");

@@ -88,6 +88,92 @@ fn a_ring_that_was_answered_here_is_closed_by_that_also_when_the_call_is_over_by
     }
 }
 
+/// Rung; joined and left here while the server does nothing, until after the deadline. What the
+/// server says then: the first verdict without a record, since another one is to follow.
+fn joined_and_left_after_its_deadline() -> (Device, Vec<Verdict>) {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    device.server.act("carl", "x1", "c1", accept());
+    device.live("c1");
+    device.pass(89_000);
+    device.submit("o1", "c1", join()).unwrap();
+    device.submit("o2", "c1", quit()).unwrap();
+    device.sleep(5_000);
+    device.server.pass_time("c1");
+    let mut verdicts = device.decisions();
+    verdicts[0].call = None;
+    device.forget_what_was_said();
+    (device, verdicts)
+}
+
+#[test]
+fn a_ring_that_was_joined_here_is_closed_by_that_also_when_it_had_run_out_and_the_call_was_left() {
+    let told = ["verdict o1 ok", "verdict o2 ok", "changed c1 bob=quit"];
+    let (mut device, verdicts) = joined_and_left_after_its_deadline();
+    for verdict in verdicts {
+        device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+        assert!(device.ringing().is_empty());
+    }
+    assert_eq!(device.heard(), told);
+    let (mut device, mut verdicts) = joined_and_left_after_its_deadline();
+    let calls = verdicts[1].call.take().into_iter().collect();
+    device.lose_link();
+    device.pass(30_000);
+    device.up();
+    let preview = device.server.preview(verdicts, calls);
+    device.hear(ToDevice::Preview(Box::new(preview))).unwrap();
+    assert_eq!(device.heard(), told);
+}
+
+#[test]
+fn what_others_did_while_it_rang_is_told_although_the_verdict_of_the_answer_came_before() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob", "carl"], Mode::Advanced);
+    device.live("c1");
+    device.server.act("carl", "x1", "c1", accept());
+    device.submit("o1", "c1", accept()).unwrap();
+    let mut verdict = device.decisions().remove(0);
+    verdict.call = None;
+    device.forget_what_was_said();
+    device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+    device.live("c1");
+    assert_eq!(
+        device.heard(),
+        ["verdict o1 ok", "changed c1 bob=accepted,carl=accepted"]
+    );
+}
+
+#[test]
+fn who_left_here_hears_nothing_of_an_invitation_that_was_over_before_it_could_ring() {
+    for moves in [false, true] {
+        let mut device = Device::in_call("c1");
+        device.server.act("alice", "a1", "c1", accept());
+        device.live("c1");
+        device.submit("o1", "c1", quit()).unwrap();
+        let mut verdict = device.decisions().remove(0);
+        device.forget_what_was_said();
+        if moves {
+            device.server.act("bob", "b2", "c1", join());
+        } else {
+            device
+                .server
+                .act("alice", "a1", "c1", calling_invite(&["bob"]));
+            device.sleep(90_000);
+            device.server.pass_time("c1");
+        }
+        verdict.call = Some(device.server.record("c1"));
+        device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+        let closing = |one: &String| one.starts_with("timeout") || one.starts_with("primary");
+        let heard = device.heard();
+        assert_eq!(heard[0], "verdict o1 ok");
+        assert!(!heard.iter().any(closing), "{heard:?}");
+    }
+}
+
 #[test]
 fn an_answer_that_came_too_late_closes_the_ring_with_what_the_server_says() {
     let mut device = Device::rung("c1");

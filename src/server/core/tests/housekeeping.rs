@@ -129,6 +129,21 @@ fn a_device_that_was_away_for_long_is_forgotten_and_taken_as_it_is_when_it_comes
 }
 
 #[test]
+fn a_device_that_leaves_right_after_it_acknowledged_its_verdict_is_owed_none() {
+    let (mut world, _, (b, mut bob)) = keeping(2);
+    world.command(b, &mut bob, "nowhere", cancel());
+    let settled = Settled {
+        number: bob.first_unsettled - 1,
+        cursor: bob.cursor,
+    };
+    world.frame(b, ToServer::Settled(settled));
+    world.close(b);
+    world.restart(3 * DAY_MS);
+    a_pass(&mut world);
+    assert!(!knows_device(&mut world, &bob));
+}
+
+#[test]
 fn nothing_is_removed_while_somebody_is_told_what_they_have_missed() {
     let (mut world, (a, mut alice), (b, mut bob)) = keeping(2);
     world.close(b);

@@ -63,6 +63,21 @@ impl Scene {
         self.changes(before, after);
     }
 
+    /// Who did not answer is asked again.
+    pub fn asks_again(&mut self, call: &str) {
+        let before = self.calls[&call_id(call)].clone();
+        let mut after = before.clone();
+        after.revision += 1;
+        let deadline = self.now() + Millis::from(RING_S) * 1_000;
+        for member in after.members.iter_mut().skip(1) {
+            member.state = UserState::Inviting;
+            member.state_revision = after.revision;
+            member.invitation += 1;
+            member.deadline = deadline;
+        }
+        self.changes(before, after);
+    }
+
     /// Ends a call, by nobody's command.
     pub fn ends(&mut self, call: &str) {
         let before = self.calls[&call_id(call)].clone();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::lines::LINE_BYTES_MAX;
+use super::LINE_BYTES_MAX;
 use super::params::Params;
 use crate::client::json;
 use crate::error::Error;

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::lines::{Line, Out};
 use super::message::{self, Id, Request};
 use super::methods::{self, Local, Method, Wait};
 use super::params::Params;
+use super::{Line, Out};
 use crate::call::{CommandKind, Op};
 use crate::client::engine::Engine;
 use crate::client::event::{CommandSettled, ConnectionChange, Event, EventKind};

@@ -1,0 +1,132 @@
+'use strict';
+// A conversation with one engine: requests out, replies and events in, all as JSON-RPC lines through the
+// native module. Replies and events come in the order in which they happened.
+
+const { Conversation: Native } = require('./offhook.node');
+const { ZIMErrorCode } = require('./enums.js');
+
+/** A line that is longer is not taken (`LINE_BYTES_MAX` of the engine). */
+const LINE_BYTES_MAX = 1024 * 1024;
+/** The longest that a timer can be set to. */
+const LONG_MS = 0x7fffffff;
+/** JSON.stringify writes a half of a surrogate pair, and only that, as such an escape. */
+const HALF_A_CHARACTER = /(?<!\\)(?:\\\\)*\\ud[89a-f][0-9a-f]{2}/i;
+
+/** What promises are rejected with. */
+class ZIMError extends Error {
+  constructor(code, name, message, detail) {
+    super(message);
+    Object.defineProperty(this, 'name', { value: name, configurable: true, writable: true });
+    this.code = code;
+    Object.assign(this, { reason: '', retryable: false }, detail);
+  }
+}
+
+function refused({ code, message, data = {} }) {
+  const { name = 'Internal', ...detail } = data;
+  return new ZIMError(code, name, message, detail);
+}
+
+function invalid(parameter, message) {
+  const code = ZIMErrorCode.CommonModuleParamsInvalid;
+  return new ZIMError(code, 'InvalidParameter', `${parameter}: ${message}`, { reason: parameter });
+}
+
+function closed() {
+  const message = 'the engine is closed; log in, or create another instance';
+  return new ZIMError(ZIMErrorCode.EngineClosed, 'Closed', message, { reason: 'closed', retryable: true });
+}
+
+function serialize(value, parameter) {
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    throw invalid(parameter, `cannot be written as JSON (${error.message})`);
+  }
+  if (text.includes('\\ud') && HALF_A_CHARACTER.test(text)) {
+    throw invalid(parameter, 'has text with half of a surrogate pair, which is no character');
+  }
+  return text;
+}
+
+class Conversation {
+  #native;
+  #hear;
+  #waiting = new Map();
+  #next = 1;
+  /** Keeps the process alive: the native module itself does not, so that whoever wants may end. */
+  #alive = setInterval(() => {}, LONG_MS);
+
+  /** `hear` gets name and fields of each event and must not throw. */
+  constructor(config, hear) {
+    this.#hear = hear;
+    /** Fulfilled with the path of the database once the engine is open. */
+    this.opened = new Promise((resolve, reject) => {
+      this.#waiting.set(0, { resolve: ({ database }) => resolve(database), reject });
+    });
+    this.opened.catch(() => this.#end());
+    this.#native = new Native(serialize(config, 'config'), (line) => this.#take(line));
+  }
+
+  /** Has the engine asked; the order of requests is kept. */
+  request(method, params) {
+    return new Promise((resolve, reject) => {
+      if (this.#native === null) throw closed();
+      const id = this.#next;
+      const line = serialize({ jsonrpc: '2.0', id, method, params }, 'params');
+      if (Buffer.byteLength(line) > LINE_BYTES_MAX) {
+        throw invalid('params', `has more than ${LINE_BYTES_MAX} bytes`);
+      }
+      if (!this.#native.send(line)) {
+        const code = ZIMErrorCode.CommonModuleTriggerSDKFrequencyLimit;
+        const message = 'too many requests wait for the engine; wait for one';
+        throw new ZIMError(code, 'TooManyRequests', message, { reason: 'waiting', retryable: true });
+      }
+      this.#next += 1;
+      this.#waiting.set(id, { resolve, reject });
+    });
+  }
+
+  /** The app goes away, which is not a logout. Whoever still waits for a verdict is told that it is closed; the
+   * verdict itself will be in the journal. */
+  async close() {
+    if (this.#native === null) return;
+    try {
+      await this.request('shutdown');
+    } finally {
+      this.#end();
+    }
+  }
+
+  ref() {
+    this.#alive.ref();
+  }
+
+  unref() {
+    this.#alive.unref();
+  }
+
+  #end() {
+    clearInterval(this.#alive);
+    this.#native = null;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(closed());
+  }
+
+  #take(line) {
+    const { id, method, params, result, error } = JSON.parse(line);
+    if (method !== undefined) {
+      this.#hear(method, params);
+      return;
+    }
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    if (error === undefined) waiting.resolve(result);
+    else waiting.reject(refused(error));
+  }
+}
+
+module.exports = { Conversation, ZIMError, closed, invalid };

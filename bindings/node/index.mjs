@@ -1,0 +1,14 @@
+import offhook from './index.js';
+
+export const {
+  ZIM,
+  ZIMError,
+  ZIMCallUserState,
+  ZIMCallState,
+  ZIMCallInvitationMode,
+  ZIMConnectionState,
+  ZIMConnectionEvent,
+  ZIMCXHandleType,
+  ZIMErrorCode,
+} = offhook;
+export default offhook;
