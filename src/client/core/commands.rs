@@ -238,11 +238,13 @@ impl Work<'_> {
             self.tx
                 .close_answered(&command.call_id, command.queued_at, self.now)?;
         }
+        self.decided = Some(op);
         match &call {
             Some(call) => self.take_record(call, live)?,
             None if is_over => self.forget_partial(row.call_id())?,
             None => {}
         }
+        self.decided = None;
         Ok(true)
     }
 

@@ -155,6 +155,8 @@ struct Work<'a> {
     epoch: u64,
     /// Whether this engine is the one that syncs.
     syncing: bool,
+    /// The command whose verdict is being taken in.
+    decided: Option<Op>,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
@@ -416,6 +418,7 @@ impl Core {
                 now: server_now,
                 epoch,
                 syncing,
+                decided: None,
                 told: Vec::new(),
                 receipts: Vec::new(),
             };

@@ -176,6 +176,10 @@ impl Work<'_> {
             .filter(|stored| stored.epoch != self.epoch)
             .map(|stored| between_lives(&stored.call, call));
         let heard = match &between_lives {
+            Some((before, after)) if self.is_told_of(before, after, &shown)? => Heard {
+                events: Vec::new(),
+                shown: shown.clone(),
+            },
             Some((before, after)) => hear(Some(before), after, &viewer),
             None => hear(before.map(|stored| &stored.call), call, &viewer),
         };
@@ -187,6 +191,34 @@ impl Work<'_> {
             self.tell(&call.id, EventKind::Call(event))?;
         }
         Ok(())
+    }
+
+    /// Whether a server that was restored tells of a stay with this device that it has heard of in
+    /// another life of the server, having had the verdict of the command that began it; and neither
+    /// has the device the call open, nor is it open to it now. Then there is no news for the app.
+    fn is_told_of(&self, before: &Call, after: &Call, shown: &Shown) -> Result<bool, Error> {
+        let (user, device) = (self.tx.user(), self.tx.device());
+        let is_in = |call: &Call| {
+            let me = call.member(user).filter(|_| call.is_started());
+            me.is_some_and(|me| {
+                me.state == UserState::Accepted && me.primary_device() == Some(device)
+            })
+        };
+        let Some(me) = after.member(user) else {
+            return Ok(false);
+        };
+        let is_asked = |call: &Call| {
+            let me = call.member(user).filter(|_| call.is_started());
+            me.is_some_and(|me| me.state.is_pending())
+        };
+        let rang = shown.ringing || (shown.answered && is_asked(before));
+        if rang || shown.dialling || is_asked(after) || is_in(before) || is_in(after) {
+            return Ok(false);
+        }
+        match me.own.as_ref().and_then(|own| own.primary_op.as_ref()) {
+            Some(op) if self.decided.as_ref() != Some(op) => self.tx.is_settled(op),
+            Some(_) | None => Ok(false),
+        }
     }
 
     /// Whether a quit on this device is between two records. The later one may tell nothing of it

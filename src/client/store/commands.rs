@@ -375,6 +375,15 @@ impl Tx<'_> {
         ))
     }
 
+    /// Whether a command is in the file and has its verdict.
+    pub fn is_settled(&self, op: &Op) -> Result<bool, Error> {
+        self.run(self.sql.query_row(
+            "SELECT EXISTS (SELECT 1 FROM commands WHERE op = ? AND verdict IS NOT NULL)",
+            [op.as_str()],
+            |row| row.get(0),
+        ))
+    }
+
     fn rows(
         &self,
         table: &str,

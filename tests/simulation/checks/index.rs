@@ -6,7 +6,9 @@ use offhook::call::{Call, CallId, DeviceId, Millis, Op, UserId};
 use offhook::client::event::EventKind;
 use offhook::protocol::{CommandFrame, Lane, ToDevice, ToServer};
 
-use crate::observe::{Entry, Handset, LastOfHandset, OfHandset, OfServer, Record, TrueMs, What};
+use crate::observe::{
+    Change, Entry, Handset, LastOfHandset, OfHandset, OfServer, Record, TrueMs, What,
+};
 
 /// The log with what several checks look up in it.
 pub struct Index<'a> {
@@ -112,6 +114,24 @@ impl<'a> Index<'a> {
         weakened.copied.contains(&handset)
             || weakened.rolled_back.contains(&handset)
             || weakened.file_lost.contains(&handset)
+    }
+
+    /// How long a call rings, by what the server ever wrote of it.
+    pub fn timeout_s(&self, call: &CallId) -> Option<u32> {
+        let mut stored = self
+            .record
+            .log
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                What::Server(OfServer::Stored(stored)) => Some(&stored.changes),
+                _ => None,
+            });
+        stored.find_map(|changes| {
+            changes.iter().find_map(|change| match change {
+                Change::Call { after, .. } if &after.id == call => Some(after.timeout_s),
+                _ => None,
+            })
+        })
     }
 
     /// The lives of a handset's file: from where in the log the file is one that was written in

@@ -401,6 +401,85 @@ fn a_call_that_a_restored_server_told_nothing_of_rings_when_it_asks_again() {
 }
 
 #[test]
+fn a_stay_that_was_heard_of_is_no_news_from_a_server_that_was_restored_to_when_it_was_over() {
+    let mut device = Device::in_call("c1");
+    device.server.act("alice", "a1", "c1", accept());
+    for (op, command) in [("o1", quit()), ("o2", join()), ("o3", quit())] {
+        device.submit(op, "c1", command).unwrap();
+        device.decide();
+    }
+    let saved = device.server.whole_record("c1");
+    device.submit("o4", "c1", join()).unwrap();
+    device.decide();
+    device.server.act("alice", "a1", "c1", quit());
+    device.live("c1");
+    device.submit("o5", "c1", end()).unwrap();
+    device.decide();
+    device.lose_link();
+    device.forget_what_was_said();
+    device.server.restore();
+    device.server.put_back(saved);
+    device.reconnect();
+    device.feed_open(&[], true);
+    let record = device.server.record("c1");
+    device.feed_history(&[record], true);
+    assert!(device.heard().is_empty(), "{:?}", device.journal_words());
+}
+
+#[test]
+fn an_answer_that_one_restored_server_lost_and_the_next_one_knows_is_not_heard_again() {
+    let mut device = Device::rung("c1");
+    let ringing = device.server.whole_record("c1");
+    device.submit("o1", "c1", accept()).unwrap();
+    device.decide();
+    let answered = device.server.whole_record("c1");
+    device.lose_link();
+    device.server.restore();
+    device.server.put_back(ringing);
+    device.pass(90_000);
+    device.server.pass_time("c1");
+    for saved in [None, Some(answered)] {
+        device.forget_what_was_said();
+        device.server.restore();
+        if let Some(saved) = saved {
+            device.server.put_back(saved);
+        }
+        device.reconnect();
+        device.feed_open(&[], true);
+        let record = device.server.record("c1");
+        device.feed_history(&[record], true);
+        assert!(device.heard().is_empty(), "{:?}", device.journal_words());
+        device.lose_link();
+    }
+}
+
+#[test]
+fn a_stay_that_begins_and_ends_unheard_at_a_server_that_was_restored_is_heard_with_its_end() {
+    let mut device = Device::in_call("c1");
+    device.server.act("alice", "a1", "c1", accept());
+    device.submit("o1", "c1", quit()).unwrap();
+    device.decide();
+    device.lose_link();
+    device.server.restore();
+    device.reconnect();
+    device.feed_open(&[], true);
+    device.submit("o2", "c1", join()).unwrap();
+    let mut verdict = device.decisions().remove(0);
+    device.server.act("alice", "a1", "c1", end());
+    verdict.call = Some(device.server.record("c1"));
+    device.lose_link();
+    device.forget_what_was_said();
+    device.server.cursor_valid = true;
+    device.reconnect();
+    device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+    device.feed_open(&[], true);
+    assert_eq!(
+        device.heard(),
+        ["verdict o2 ok", "changed c1 bob=accepted", "ended c1 alice"]
+    );
+}
+
+#[test]
 fn a_server_that_only_started_again_makes_nothing_forgotten() {
     let mut device = Device::connected();
     device
