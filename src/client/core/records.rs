@@ -148,8 +148,8 @@ impl Work<'_> {
         live: bool,
     ) -> Result<(), Error> {
         let forgotten = match stored {
-            Some(stored) if call.is_started() => self.forget_rings(stored, call)?,
-            Some(_) | None => None,
+            Some(stored) => self.forget_rings(stored, call)?,
+            None => None,
         };
         let mut shown = self.tx.shown(&call.id)?;
         if self.answer_is_under_way(&call.id)? {

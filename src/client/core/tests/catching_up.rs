@@ -383,6 +383,35 @@ fn an_invitation_of_a_restored_server_rings_under_a_number_that_rang_before() {
 }
 
 #[test]
+fn a_ring_that_a_restored_server_has_not_given_ends_although_the_call_ended_meanwhile() {
+    let mut device = Device::connected();
+    let invitees = ["bob", "carl"];
+    device
+        .server
+        .invite("alice", "c1", &invitees, Mode::Advanced);
+    device.server.act("carl", "c9", "c1", accept());
+    device.server.act("bob", "b2", "c1", reject());
+    device.live("c1");
+    let kept = device.server.whole_record("c1");
+    device
+        .server
+        .act("alice", "a1", "c1", calling_invite(&["bob"]));
+    device.live("c1");
+    assert_eq!(device.ringing(), [call_id("c1")]);
+    device.lose_link();
+    device.forget_what_was_said();
+    device.server.restore();
+    device.server.put_back(kept);
+    device.server.act("carl", "c9", "c1", end());
+    device.reconnect();
+    device.feed_open(&[device.server.record("c1")], true);
+    let heard = device.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("ended c1"), "{heard:?}");
+    assert!(device.ringing().is_empty());
+}
+
+#[test]
 fn a_call_that_a_restored_server_told_nothing_of_rings_when_it_asks_again() {
     let mut device = Device::rung("c1");
     device.server.receive("c1", "bob", 1);
