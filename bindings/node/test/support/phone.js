@@ -8,6 +8,7 @@ const { after, folder } = require('./server.js');
 
 /** Long enough for whatever machine; who waits for longer waits in vain. */
 const PATIENCE_MS = 30_000;
+const LOOK_EVERY_MS = 20;
 
 const EVENTS = [
   'callInvitationCreated',
@@ -68,6 +69,17 @@ class Phone {
   }
 }
 
+/** What is read once it holds; for what no event tells of. */
+async function eventually(read, holds) {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const value = await read();
+    if (holds(value)) return value;
+    if (Date.now() > until) throw new Error(`in vain: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
 async function phone(t, server, userID, { login = {}, ...config } = {}) {
   const zim = ZIM.create({
     server: server.address,
@@ -81,4 +93,4 @@ async function phone(t, server, userID, { login = {}, ...config } = {}) {
   return made;
 }
 
-module.exports = { PATIENCE_MS, Phone, phone };
+module.exports = { PATIENCE_MS, Phone, eventually, phone };
