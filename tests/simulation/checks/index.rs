@@ -301,6 +301,11 @@ impl Known {
         self.calls.get(id).map(|(_, call)| call)
     }
 
+    /// The life of the server that was connected last.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Whether the server that is connected has told of it: one that was restored may know nothing.
     pub fn is_current(&self, id: &CallId) -> bool {
         self.calls

@@ -119,6 +119,32 @@ struct Replay {
     read: BTreeMap<u64, EventKind>,
 }
 
+/// What a device can tell the time by.
+#[derive(Default)]
+struct Clocks {
+    boot: u32,
+    skew_ms: i64,
+    /// Both as they were when the server was heard last.
+    heard: (u32, i64),
+}
+
+impl Clocks {
+    fn take(&mut self, what: &OfHandset) {
+        match what {
+            OfHandset::Opened { boot, .. } => self.boot = *boot,
+            OfHandset::WallClock { skew_ms } => self.skew_ms = *skew_ms,
+            OfHandset::Got { .. } => self.heard = (self.boot, self.skew_ms),
+            _ => {}
+        }
+    }
+
+    /// Whether the steady clock began anew and the wall clock was set since: nothing on the device
+    /// says how long it was off.
+    fn are_lost(&self) -> bool {
+        self.boot != self.heard.0 && self.skew_ms != self.heard.1
+    }
+}
+
 /// "The app reads on behind what it acknowledged last and gets each event at least once, so a crash
 /// of the app loses none. A replayed invitation that no longer rings is marked over."
 fn replays(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) {
@@ -126,7 +152,9 @@ fn replays(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) {
     let (mut acknowledged, mut maybe_acknowledged, mut heard) = (0, 0, 0);
     let mut replay: Option<Replay> = None;
     let weakened = index.is_weakened(handset);
+    let mut clocks = Clocks::default();
     for (at, time, what) in index.of(handset).filter(|(at, ..)| *at >= begins) {
+        clocks.take(what);
         match what {
             OfHandset::Acknowledged {
                 position, answer, ..
@@ -168,7 +196,7 @@ fn replays(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) {
                 let Some(replay) = replay.take() else {
                     continue;
                 };
-                let now = index.server_time(time);
+                let now = index.server_time(time).filter(|_| !clocks.are_lost());
                 judge(index, (handset, at), &replay, now, found);
             }
             OfHandset::AppDied { .. } | OfHandset::Ended { .. } => replay = None,

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook::call::{CallId, Millis};
+use offhook::call::{CallEvent, CallId, Millis};
+use offhook::client::event::EventKind;
 use offhook::server::push::PushKind;
 
 use super::index::{Index, Known};
@@ -20,6 +21,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut answered: BTreeSet<&CallId> = BTreeSet::new();
         // Invitations that a push told of, with when they are over.
         let mut pushed: BTreeMap<(&CallId, Millis), u32> = BTreeMap::new();
+        // Invitations whose rings were closed, and in which life of the server.
+        let mut closed: BTreeMap<&CallId, (u32, u64)> = BTreeMap::new();
         for (at, _, what) in index.of(handset) {
             known.take(what);
             if let OfHandset::Submitted {
@@ -32,6 +35,15 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 answered.insert(call);
             }
             match what {
+                OfHandset::Heard {
+                    event: EventKind::Call(event),
+                    ..
+                } if closes(event) => {
+                    let id = event.call_id();
+                    let invitation = known.call(id).and_then(|call| call.member(me));
+                    let number = invitation.map_or(0, |member| member.invitation);
+                    closed.insert(id, (number, known.epoch()));
+                }
                 OfHandset::Pushed { push, .. } if push.kind == PushKind::Invite => {
                     pushed.insert((&push.call, push.deadline), push.invitation);
                 }
@@ -43,7 +55,12 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                         let rings = rings_for(call, me)
                             .is_some_and(|deadline| deadline > *server_ms + CLOCK_ERROR_MS);
                         let shown = ringing.iter().any(|ring| ring.call_id == call.id);
-                        if rings && !shown && known.is_current(&call.id) {
+                        // An invitation rings once, also if the server was put back to before its end.
+                        let was_over = closed.get(&call.id).is_some_and(|(number, epoch)| {
+                            *epoch != known.epoch()
+                                && call.member(me).is_some_and(|me| me.invitation <= *number)
+                        });
+                        if rings && !shown && !was_over && known.is_current(&call.id) {
                             let text = format!("{handset:?} of {me} at {server_ms}: {call:?}");
                             let invariant = "what is known to ring is shown to ring";
                             found.push(violation(invariant, Some(at), text));
@@ -71,6 +88,20 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether an event may close a ring.
+fn closes(event: &CallEvent) -> bool {
+    match event {
+        CallEvent::Cancelled { .. }
+        | CallEvent::Timeout { .. }
+        | CallEvent::HandledElsewhere { .. }
+        | CallEvent::Ended { .. } => true,
+        CallEvent::Created { .. }
+        | CallEvent::Received { .. }
+        | CallEvent::UserStateChanged { .. }
+        | CallEvent::PrimaryDeviceChanged { .. } => false,
     }
 }
 

@@ -165,7 +165,10 @@ impl Watch<'_> {
         match frame {
             ToDevice::Welcome(_) => {
                 let user = self.index.user(handset).clone();
-                if !self.presence.over.contains(&conn) {
+                if self.presence.over.contains(&conn) {
+                    // Taken in its absence: they come and go in one step.
+                    self.presence.gone_by.insert(user, time);
+                } else {
                     self.presence.here.insert(conn, user);
                 }
             }
