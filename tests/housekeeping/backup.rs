@@ -157,6 +157,49 @@ async fn nothing_is_overwritten_and_no_name_of_the_databases_own_is_taken() {
 }
 
 #[tokio::test]
+async fn a_copy_removes_nothing_that_another_did_not_leave() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    let endings = [
+        ".part",
+        ".part-journal",
+        ".part.lock",
+        ".offhook-part",
+        ".offhook-part-journal",
+        ".offhook-part.lock",
+        ".offhook-part-note",
+        ".offhook-part-note.new",
+    ];
+    for (n, ending) in endings.into_iter().enumerate() {
+        let name = format!("copy {n}");
+        let theirs = place.path(&format!("{name}{ending}"));
+        fs::write(&theirs, "somebody's").expect("written");
+        let made = engine.backup(place.path(&name)).await;
+        if ending.starts_with(".offhook") {
+            let refused = made.expect_err(ending);
+            assert_eq!(refused.code, Code::InvalidParameter, "{ending}: {refused}");
+            assert!(refused.message.contains("in the way"), "{refused}");
+        } else {
+            made.expect(ending);
+        }
+        assert_eq!(fs::read(&theirs).expect(ending), b"somebody's");
+        let mut left = place.names();
+        left.retain(|left| left.starts_with(&name) && *left != name);
+        assert_eq!(left, [format!("{name}{ending}")]);
+    }
+    // What an interrupted copy left is in nobody's way.
+    for ending in ["", "-journal", ".lock", "-note"] {
+        let left = place.path(&format!("last.offhook-part{ending}"));
+        let is_empty = [".lock", "-note"].contains(&ending);
+        fs::write(left, if is_empty { "" } else { "half" }).expect("written");
+    }
+    engine.backup(place.path("last")).await.expect("a copy");
+    let mut left = place.names();
+    left.retain(|left| left.starts_with("last"));
+    assert_eq!(left, ["last"]);
+}
+
+#[tokio::test]
 async fn only_a_sound_database_of_this_engines_is_put_in_place() {
     let place = Place::new();
     let engine = place.engine("alice.db").await;

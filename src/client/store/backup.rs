@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use super::error::{failure, open_failure};
-use super::files::{Files, Lock, beside};
+use super::files::{Files, LOCK, Lock, beside};
 use super::lease::LAST_POSITION;
 use super::meta::COPY_OF;
 use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
@@ -21,8 +21,13 @@ use crate::client::event::{CommandSettled, EventKind};
 use crate::client::housekeeping::Backup;
 use crate::error::{Code, Error};
 
-/// How the name of a copy goes on while it is being made.
-const IN_THE_MAKING: &str = ".part";
+/// How the name of a copy goes on while it is being made: as nobody calls a file.
+const IN_THE_MAKING: &str = ".offhook-part";
+/// How that of the empty file goes on, beyond this, which says that what has that name is a copy in
+/// the making. What is in an unfinished copy does not say so itself.
+const NOTE: &str = "-note";
+/// How that one is called before its name is on the disk.
+const NOTE_IN_THE_MAKING: &str = "-note.new";
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
 /// How much further the journal of a copy goes on: beyond what the original has told since.
@@ -240,28 +245,106 @@ fn make(
     turn: &Turn<'_>,
 ) -> Result<Backup, Error> {
     let part = beside(place, IN_THE_MAKING);
-    let made = lock(files, &part).and_then(|held| {
-        let made = make_as(files, source, &part, turn)
-            .and_then(|()| files.start(&part, 0))
-            .and_then(|(_, bytes)| {
-                turn.check()?;
-                free_place(files, place)?;
-                files.rename(&part, place)?;
-                Ok(bytes)
-            });
-        if made.is_err() {
-            // A part of a copy is none. Where it cannot be taken away, the next one takes its name.
-            let _ = remove(files, &part);
-        }
-        // It has said all that it had to.
-        let _ = files.remove(&beside(&part, ".lock"));
-        drop(held);
-        made
-    });
+    let claim = Claim::take(files, &part)?;
+    let made = make_as(files, source, &part, turn)
+        .and_then(|()| files.start(&part, 0))
+        .and_then(|(_, bytes)| {
+            turn.check()?;
+            free_place(files, place)?;
+            files.rename(&part, place)?;
+            Ok(bytes)
+        });
+    claim.give_back(made.is_ok());
     made.map(|bytes| Backup {
         path: place.to_owned(),
         bytes,
     })
+}
+
+/// The right to the name under which a copy is made. What has that name and was not made under such
+/// a claim is somebody's, and stays.
+struct Claim<'a> {
+    files: &'a dyn Files,
+    part: &'a Path,
+    /// The file of the lock was there before.
+    keeps_lock: bool,
+    _lock: Lock,
+}
+
+impl<'a> Claim<'a> {
+    fn take(files: &'a dyn Files, part: &'a Path) -> Result<Self, Error> {
+        let lock_file = beside(part, LOCK);
+        refuse_content(files, &lock_file)?;
+        let had_lock = files.exists(&lock_file);
+        let mut claim = Self {
+            files,
+            part,
+            keeps_lock: had_lock,
+            _lock: lock(files, part)?,
+        };
+        match claim.note() {
+            Ok(was_noted) => {
+                claim.keeps_lock = had_lock && !was_noted;
+                Ok(claim)
+            }
+            Err(error) => {
+                claim.remove_lock();
+                Err(error)
+            }
+        }
+    }
+
+    /// Says on the disk that what gets the name is a copy in the making; gives whether an earlier
+    /// one, which was interrupted, has said so.
+    fn note(&self) -> Result<bool, Error> {
+        let note = beside(self.part, NOTE);
+        refuse_content(self.files, &note)?;
+        if self.files.exists(&note) {
+            return Ok(true);
+        }
+        let journal = beside(self.part, "-journal");
+        for file in [self.part, &journal] {
+            if self.files.exists(file) {
+                return Err(not_ours(file));
+            }
+        }
+        let fresh = beside(self.part, NOTE_IN_THE_MAKING);
+        refuse_content(self.files, &fresh)?;
+        self.files.create(&fresh)?;
+        self.files.rename(&fresh, &note)?;
+        Ok(false)
+    }
+
+    /// A part of a copy is none. Where it cannot be taken away, the next one takes its name.
+    fn give_back(self, is_made: bool) {
+        if is_made || remove(self.files, self.part).is_ok() {
+            let _ = self.files.remove(&beside(self.part, NOTE));
+        }
+        self.remove_lock();
+    }
+
+    fn remove_lock(&self) {
+        if !self.keeps_lock {
+            let _ = self.files.remove(&beside(self.part, LOCK));
+        }
+    }
+}
+
+/// Refuses a file that has something in it where the engine's own are empty.
+fn refuse_content(files: &dyn Files, file: &Path) -> Result<(), Error> {
+    if files.exists(file) && files.start(file, 0)?.1 > 0 {
+        return Err(not_ours(file));
+    }
+    Ok(())
+}
+
+fn not_ours(file: &Path) -> Error {
+    let message = format!(
+        "{} is in the way, and was not left by a copy that was interrupted; move it, or name \
+         another file",
+        file.display()
+    );
+    Error::parameter("path", message)
 }
 
 fn remove(files: &dyn Files, file: &Path) -> Result<(), Error> {
