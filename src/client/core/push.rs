@@ -130,7 +130,11 @@ impl Work<'_> {
         let stored = self.tx.call(id)?;
         let is_over = payload.deadline <= self.now;
         let call = match &stored {
-            None if is_over && self.tx.is_before_what_is_kept(payload.create_time)? => {
+            None if is_over
+                && self
+                    .tx
+                    .is_invitation_left_behind(payload.create_time, invited_at(payload))? =>
+            {
                 return Ok(false);
             }
             None => partial_record(id, payload, self.tx.user())?,
@@ -229,12 +233,17 @@ fn asked_again(call: &Call, payload: &Payload, user: &UserId) -> Result<Option<C
     Ok(Some(call))
 }
 
+fn invited_at(payload: &Payload) -> Millis {
+    let lasts = Millis::from(payload.timeout) * 1_000;
+    payload.deadline.saturating_sub(lasts)
+}
+
 fn ask(me: &mut Member, inviter: UserId, payload: &Payload) {
     me.inviter = Some(inviter);
     me.invitation = payload.invitation;
     me.timeout_s = payload.timeout;
     me.deadline = payload.deadline;
-    me.invited_at = payload.deadline - Millis::from(payload.timeout) * 1_000;
+    me.invited_at = invited_at(payload);
     me.invite_data.clone_from(&payload.extended_data);
     me.state = UserState::Inviting;
 }

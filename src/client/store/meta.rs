@@ -16,6 +16,8 @@ const NEXT_NUMBER: &str = "next_number";
 const SET_ASIDE: &str = "set_aside";
 /// The creation time of the newest call that was removed.
 pub(super) const KEPT_FROM: &str = "kept_from_ms";
+/// When the user was last invited to a call that was removed.
+pub(super) const KEPT_FROM_INVITED: &str = "kept_from_invited_ms";
 /// Says that a file is a copy, and of which device's.
 pub(super) const COPY_OF: &str = "copy_of";
 

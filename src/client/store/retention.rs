@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Tx;
 use super::calls::SORT_KEY_BITS;
-use super::meta::KEPT_FROM;
+use super::meta::{KEPT_FROM, KEPT_FROM_INVITED};
 use super::rows::text;
 use crate::call::{Call, CallId, Millis};
 use crate::error::Error;
@@ -40,6 +40,15 @@ pub struct Swept {
     pub next: Option<i64>,
     /// How many rows it removed.
     pub removed: usize,
+}
+
+/// A call that is removed.
+struct Gone {
+    sort_key: i64,
+    call: CallId,
+    created: Millis,
+    /// When this user was last invited to it; 0 if never.
+    invited: Millis,
 }
 
 impl Tx<'_> {
@@ -98,10 +107,13 @@ impl Tx<'_> {
             ended => cut.before.max(ended.saturating_mul(1 << SORT_KEY_BITS)),
         };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let found: Vec<(i64, CallId, Millis)> = self.run(
+        let found: Vec<Gone> = self.run(
             self.sql
                 .prepare_cached(
-                    "SELECT sort_key, call_id, create_time_ms FROM calls
+                    "SELECT sort_key, call_id, create_time_ms,
+                            (SELECT invited_at_ms FROM members
+                              WHERE members.sort_key = calls.sort_key AND user_id = ?7)
+                       FROM calls
                       WHERE sort_key > ?1 AND sort_key < ?2 AND state = 'ended'
                         AND (sort_key < ?3 OR end_time_ms < ?4)
                         AND (missed = 0 OR seen = 1 OR seen_here = 0 AND sort_key < ?5)
@@ -113,23 +125,32 @@ impl Tx<'_> {
                 )
                 .and_then(|mut statement| {
                     let cuts = (cut.before, cut.ended_before, cut.unseen_before);
+                    let me = self.user().as_str();
                     statement
-                        .query_map(params![after, last, cuts.0, cuts.1, cuts.2, limit], |row| {
-                            Ok((row.get(0)?, text(row, 1, CallId::trusted)?, row.get(2)?))
-                        })?
+                        .query_map(
+                            params![after, last, cuts.0, cuts.1, cuts.2, limit, me],
+                            |row| {
+                                Ok(Gone {
+                                    sort_key: row.get(0)?,
+                                    call: text(row, 1, CallId::trusted)?,
+                                    created: row.get(2)?,
+                                    invited: row.get::<_, Option<Millis>>(3)?.unwrap_or(0),
+                                })
+                            },
+                        )?
                         .collect()
                 }),
         )?;
         let acknowledged = self.acknowledged_by_all()?;
-        for (sort_key, call, _) in &found {
-            self.remove_call(*sort_key, call, acknowledged)?;
+        for gone in &found {
+            self.remove_call(gone.sort_key, &gone.call, acknowledged)?;
         }
-        if let Some(newest) = found.iter().map(|(_, _, created)| *created).max() {
-            self.set_kept_from(newest)?;
-        }
+        self.raise(KEPT_FROM, found.iter().map(|gone| gone.created).max())?;
+        let invited = found.iter().map(|gone| gone.invited).max();
+        self.raise(KEPT_FROM_INVITED, invited)?;
         let is_last = i64::try_from(found.len()).unwrap_or(i64::MAX) < limit;
         Ok(Swept {
-            next: found.last().map(|one| one.0).filter(|_| !is_last),
+            next: found.last().map(|gone| gone.sort_key).filter(|_| !is_last),
             removed: found.len(),
         })
     }
@@ -154,23 +175,51 @@ impl Tx<'_> {
     }
 
     /// Whether a call that is not in the file was, or would have been, removed from it: what the
-    /// server tells of it again is not to bring it back.
+    /// server tells of it again is not to bring it back. What the user missed and has not seen is
+    /// not removed for being old: only the invitation says whether it can have been here.
     pub fn is_left_behind(&self, call: &Call) -> Result<bool, Error> {
-        Ok(!call.is_started() && self.is_before_what_is_kept(call.create_time)?)
+        if call.is_started() {
+            return Ok(false);
+        }
+        match call.member(self.user()) {
+            Some(me)
+                if call.is_missed_by(&me.user) && me.own.as_ref().is_none_or(|own| !own.seen) =>
+            {
+                self.is_invitation_left_behind(call.create_time, me.invited_at)
+            }
+            Some(_) | None => self.is_before_what_is_kept(call.create_time),
+        }
     }
 
     /// Whether calls of that time were removed.
     pub fn is_before_what_is_kept(&self, create_time: Millis) -> Result<bool, Error> {
-        let kept_from = self.meta(KEPT_FROM)?;
-        let kept_from = kept_from.and_then(|text| text.parse::<Millis>().ok());
-        Ok(kept_from.is_some_and(|newest_removed| create_time <= newest_removed))
+        self.is_within(KEPT_FROM, create_time)
     }
 
-    fn set_kept_from(&self, created: Millis) -> Result<(), Error> {
-        if self.is_before_what_is_kept(created)? {
-            return Ok(());
+    /// Whether calls of that time were removed, and one to which this user was invited no earlier:
+    /// an invitation may be much younger than its call.
+    pub fn is_invitation_left_behind(
+        &self,
+        create_time: Millis,
+        invited_at: Millis,
+    ) -> Result<bool, Error> {
+        Ok(self.is_before_what_is_kept(create_time)?
+            && self.is_within(KEPT_FROM_INVITED, invited_at)?)
+    }
+
+    /// Whether a time is no later than one that is noted.
+    fn is_within(&self, key: &str, time: Millis) -> Result<bool, Error> {
+        let noted = self.meta(key)?;
+        let noted = noted.and_then(|text| text.parse::<Millis>().ok());
+        Ok(noted.is_some_and(|noted| time <= noted))
+    }
+
+    /// Notes a time, if there is one and none as late is noted.
+    fn raise(&self, key: &str, time: Option<Millis>) -> Result<(), Error> {
+        match time {
+            Some(time) if !self.is_within(key, time)? => self.set_meta(key, &time.to_string()),
+            Some(_) | None => Ok(()),
         }
-        self.set_meta(KEPT_FROM, &created.to_string())
     }
 
     /// Up to where the journal is to go, if so many acknowledged events are kept and so many at all;

@@ -287,6 +287,82 @@ fn an_old_call_that_was_never_here_and_goes_on_is_taken_for_it_is_no_past() {
     assert_eq!(device.list(), ["c2", "old"]);
 }
 
+impl Device {
+    /// Of a call that carl has had since before all that was removed, bob knows nothing yet.
+    fn has_lost_what_is_younger_than_old(&mut self) {
+        self.keeps(keeping(1));
+        self.server
+            .invite("alice", "old", &["carl"], Mode::Advanced);
+        self.pass(1_000);
+        self.missed_and_seen(&["c1", "c2"]);
+        self.pass(A_PASS_MS);
+        assert_eq!(self.list(), ["c2"]);
+    }
+
+    /// While bob is away he is asked into that call, and it ends.
+    fn misses_old_while_away(&mut self) {
+        self.lose_link();
+        self.server
+            .act("alice", "a1", "old", calling_invite(&["bob"]));
+        self.sleep(1_000);
+        self.server.act("alice", "a1", "old", end());
+        self.reconnect();
+        self.feed_open(&[], true);
+        let records = [self.server.record("old")];
+        self.feed_history(&records, true);
+    }
+}
+
+#[test]
+fn a_missed_call_that_is_older_than_its_invitation_comes_in_whatever_was_removed() {
+    let mut device = Device::connected();
+    device.has_lost_what_is_younger_than_old();
+    device.misses_old_while_away();
+    assert_eq!(device.list(), ["c2", "old"]);
+    assert_eq!(device.readers().missed().unwrap(), 1);
+    device.pass(2 * A_PASS_MS);
+    assert_eq!(device.list(), ["c2", "old"], "nobody has seen it");
+    device.hears_all_again(&["c1", "c2", "old"]);
+    assert_eq!(device.list(), ["c2", "old"], "c1 was over before");
+}
+
+#[test]
+fn a_missed_call_that_was_removed_stays_away_also_if_the_server_lost_that_it_was_seen() {
+    let mut device = Device::connected();
+    device.has_lost_what_is_younger_than_old();
+    let c1 = device.server.whole_record("c1");
+    device.misses_old_while_away();
+    let unseen = device.server.whole_record("old");
+    device.server.see("old");
+    device.live("old");
+    device.pass(2 * A_PASS_MS);
+    assert_eq!(device.list(), ["c2"]);
+    for mut call in [c1, unseen] {
+        for own in call.members.iter_mut().filter_map(|one| one.own.as_mut()) {
+            own.seen = false;
+        }
+        device.server.put_back(call);
+    }
+    device.hears_all_again(&["c1", "c2", "old"]);
+    assert_eq!(device.list(), ["c2"]);
+}
+
+#[test]
+fn a_late_push_of_an_invitation_after_all_that_was_removed_is_taken() {
+    let mut device = Device::connected();
+    device.has_lost_what_is_younger_than_old();
+    device.lose_link();
+    let deadline = device.server.now - 1_000;
+    let text = format!(
+        r#"{{"kind":"invite","userID":"bob","callID":"old","mode":1,"caller":"alice",
+            "inviter":"alice","createTime":{BEGIN},"timeout":90,"deadline":{deadline},
+            "invitation":1,"sentAt":{deadline},"extendedData":""}}"#,
+    );
+    let taken = device.act(|core, now| core.handle_push(now, &text));
+    assert!(!taken.unwrap().ring, "it is too late");
+    assert_eq!(device.list(), ["c2", "old"]);
+}
+
 #[test]
 fn a_push_that_comes_much_too_late_does_not_bring_a_call_back() {
     let mut device = Device::connected();
