@@ -23,6 +23,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut pushed: BTreeMap<(&CallId, Millis), u32> = BTreeMap::new();
         // Invitations whose rings were closed, and in which life of the server.
         let mut closed: BTreeMap<&CallId, (u32, u64)> = BTreeMap::new();
+        // Invitations of which a push said that they are over.
+        let mut ended: BTreeSet<(&CallId, u32)> = BTreeSet::new();
         for (at, _, what) in index.of(handset) {
             known.take(what);
             if let OfHandset::Submitted {
@@ -47,6 +49,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 OfHandset::Pushed { push, .. } if push.kind == PushKind::Invite => {
                     pushed.insert((&push.call, push.deadline), push.invitation);
                 }
+                OfHandset::Pushed { push, .. } => {
+                    ended.insert((&push.call, push.invitation));
+                }
                 OfHandset::Looked {
                     ringing, server_ms, ..
                 } if !known.doubted => {
@@ -56,10 +61,11 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                             .is_some_and(|deadline| deadline > *server_ms + CLOCK_ERROR_MS);
                         let shown = ringing.iter().any(|ring| ring.call_id == call.id);
                         // An invitation rings once, also if the server was put back to before its end.
-                        let was_over = closed.get(&call.id).is_some_and(|(number, epoch)| {
-                            *epoch != known.epoch()
-                                && call.member(me).is_some_and(|me| me.invitation <= *number)
-                        });
+                        let invitation = call.member(me).map_or(0, |me| me.invitation);
+                        let was_over = ended.contains(&(&call.id, invitation))
+                            || closed.get(&call.id).is_some_and(|(number, epoch)| {
+                                *epoch != known.epoch() && invitation <= *number
+                            });
                         if rings && !shown && !was_over && known.is_current(&call.id) {
                             let text = format!("{handset:?} of {me} at {server_ms}: {call:?}");
                             let invariant = "what is known to ring is shown to ring";
