@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, InterruptHandle, OpenFlags, OptionalExtension};
 
 use super::error::{failure, open_failure};
 use super::files::{Files, LOCK, Lock, beside};
 use super::lease::LAST_POSITION;
-use super::meta::COPY_OF;
+use super::meta::{COPY_OF, USER_ID, another_users};
 use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
-use crate::call::DeviceId;
+use crate::call::{DeviceId, UserId};
 use crate::client::event::{CommandSettled, EventKind};
 use crate::client::housekeeping::Backup;
 use crate::error::{Code, Error};
@@ -158,21 +158,26 @@ pub fn back_up(
     make(files, (database, &source), &place, turn)
 }
 
-/// Puts a copy where a database is to be, for an engine to open it as another device.
+/// Puts a copy where a database is to be, for an engine to open it as another device; `user`: only
+/// one of that user.
 ///
 /// # Errors
 /// [`Code::InvalidParameter`] for a place that is taken, when there is no such copy, or when it is
 /// one of copies beyond count;
 /// [`Code::InUse`] while an engine has the place; [`Code::NewerVersion`], [`Code::Corrupt`], and what
 /// the disk has against it. Then nothing is there.
-pub fn restore(files: &dyn Files, backup: &Path, database: &Path) -> Result<Backup, Error> {
+pub fn restore(
+    files: &dyn Files,
+    backup: &Path,
+    database: &Path,
+    user: Option<&UserId>,
+) -> Result<Backup, Error> {
     let from = files.resolve(backup)?;
     if !files.exists(&from) {
         let message = format!("{} is not there; name a copy", backup.display());
         return Err(Error::parameter("backup", message));
     }
     let place = free_place(files, database)?;
-    let _engines = lock(files, &place)?;
     let source = open_source(files, backup, &from)?;
     migrate::refuse_newer_or_foreign(&source, backup)?;
     let told = |error: rusqlite::Error| failure(backup, &error);
@@ -187,8 +192,27 @@ pub fn restore(files: &dyn Files, backup: &Path, database: &Path) -> Result<Back
         .query_row(LAST_POSITION, [], |row| row.get(0))
         .map_err(told)?;
     begins_behind("backup", last.cast_unsigned())?;
+    if let Some(user) = user {
+        let whose = meta_of(&source, USER_ID).map_err(told)?;
+        if let Some(whose) = whose.filter(|whose| whose != user.as_str()) {
+            return Err(another_users(backup, &whose, user));
+        }
+    }
+    let lock_file = beside(&place, LOCK);
+    let had_lock = files.exists(&lock_file);
+    let engines = lock(files, &place)?;
     let copying = Copying::default();
-    make(files, (backup, &source), &place, &copying.begin()?)
+    let made = make(files, (backup, &source), &place, &copying.begin()?);
+    if made.is_err() && !had_lock {
+        let _ = files.remove(&lock_file);
+    }
+    drop(engines);
+    made
+}
+
+fn meta_of(source: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT value FROM meta WHERE key = ?";
+    source.query_row(sql, [key], |row| row.get(0)).optional()
 }
 
 /// Where the journal of a copy goes on. Positions are never used again, not even those that the
