@@ -244,6 +244,21 @@ async fn only_a_sound_database_of_this_engines_is_put_in_place() {
 }
 
 #[tokio::test]
+async fn a_copy_is_not_put_where_it_has_its_own_log_or_lock() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    engine.backup(place.path("bk.db")).await.expect("a copy");
+    let before = place.names();
+    for ending in ["-wal", "-shm", "-journal", ".lock", ".salvage"] {
+        let to = place.path(&format!("bk.db{ending}"));
+        let refused = Engine::restore(place.path("bk.db"), to).await;
+        let refused = refused.expect_err(ending);
+        assert_eq!(refused.code, Code::InvalidParameter, "{ending}: {refused}");
+        assert_eq!(place.names(), before, "{ending}");
+    }
+}
+
+#[tokio::test]
 async fn a_copy_of_copies_without_positions_left_is_refused() {
     let place = Place::new();
     let engine = place.engine("alice.db").await;

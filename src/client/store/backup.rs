@@ -15,7 +15,7 @@ use super::error::{failure, open_failure};
 use super::files::{Files, LOCK, Lock, beside};
 use super::lease::LAST_POSITION;
 use super::meta::{COPY_OF, USER_ID, another_users};
-use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
+use super::{BUSY_TIMEOUT, LOG, LOG_INDEX, OutboxRow, Store, Tx, compact, connect, migrate};
 use crate::call::{DeviceId, UserId};
 use crate::client::event::{CommandSettled, EventKind};
 use crate::client::housekeeping::Backup;
@@ -30,6 +30,16 @@ const NOTE: &str = "-note";
 const NOTE_IN_THE_MAKING: &str = "-note.new";
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
+/// How the names go on that a database has for itself: it would take what is there for its own.
+const ITS_OWN: [&str; 7] = [
+    LOG,
+    LOG_INDEX,
+    "-journal",
+    LOCK,
+    ".salvage",
+    ".corrupt-",
+    ".suspected",
+];
 /// How much further the journal of a copy goes on: beyond what the original has told since.
 const POSITIONS_APART: u64 = 1 << 40;
 /// Behind which position no copy's journal goes on: what it counts from there on is exact in
@@ -178,6 +188,7 @@ pub fn restore(
         return Err(Error::parameter("backup", message));
     }
     let place = free_place(files, database)?;
+    refuse_companion(&from, &place)?;
     let source = open_source(files, backup, &from)?;
     migrate::refuse_newer_or_foreign(&source, backup)?;
     let told = |error: rusqlite::Error| failure(backup, &error);
@@ -208,6 +219,22 @@ pub fn restore(
     }
     drop(engines);
     made
+}
+
+/// Refuses to put a copy where it has its own log, lock or the like.
+fn refuse_companion(copy: &Path, place: &Path) -> Result<(), Error> {
+    let is_its_own = |ending: &str| {
+        let (own, place) = (beside(copy, ending), place.as_os_str().as_encoded_bytes());
+        place.starts_with(own.as_os_str().as_encoded_bytes())
+    };
+    if ITS_OWN.iter().any(|ending| is_its_own(ending)) {
+        let message = format!(
+            "{} is a name that belongs to the copy itself; name another",
+            place.display()
+        );
+        return Err(Error::parameter("path", message));
+    }
+    Ok(())
 }
 
 fn meta_of(source: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
