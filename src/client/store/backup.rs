@@ -182,6 +182,7 @@ pub fn restore(
     database: &Path,
     user: Option<&UserId>,
 ) -> Result<Backup, Error> {
+    check_name("backup", backup)?;
     let from = files.resolve(backup)?;
     if !files.exists(&from) {
         let message = format!("{} is not there; name a copy", backup.display());
@@ -189,15 +190,18 @@ pub fn restore(
     }
     let place = free_place(files, database)?;
     refuse_companion(&from, &place)?;
-    let source = open_source(files, backup, &from)?;
-    migrate::refuse_newer_or_foreign(&source, backup)?;
-    let told = |error: rusqlite::Error| failure(backup, &error);
+    let whole = |error| no_whole_copy(backup, error);
+    if files.start(&from, 0)?.1 == 0 {
+        return Err(whole(Error::new(Code::Corrupt, "corrupt", "it is empty")));
+    }
+    let source = open_source(files, backup, &from).map_err(whole)?;
+    let told = |error: rusqlite::Error| whole(failure(backup, &error));
+    migrate::refuse_newer_or_foreign(&source, backup).map_err(whole)?;
     let found: String = source
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(told)?;
     if found != "ok" {
-        let message = format!("{} is damaged: {found}; take another", backup.display());
-        return Err(Error::new(Code::Corrupt, "corrupt", message));
+        return Err(whole(Error::new(Code::Corrupt, "corrupt", found)));
     }
     let last: i64 = source
         .query_row(LAST_POSITION, [], |row| row.get(0))
@@ -213,7 +217,10 @@ pub fn restore(
     let had_lock = files.exists(&lock_file);
     let engines = lock(files, &place)?;
     let copying = Copying::default();
-    let made = make(files, (backup, &source), &place, &copying.begin()?);
+    let made = copying
+        .begin()
+        .and_then(|turn| make(files, (backup, &source), &place, &turn))
+        .map_err(whole);
     if made.is_err() && !had_lock {
         let _ = files.remove(&lock_file);
     }
@@ -237,6 +244,18 @@ fn refuse_companion(copy: &Path, place: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is wrong with a file that is to be put in place, as what it means for whoever named it.
+fn no_whole_copy(path: &Path, error: Error) -> Error {
+    if ![Code::Corrupt, Code::Internal].contains(&error.code) {
+        return error;
+    }
+    let message = format!(
+        "{} is no copy of an Offhook database, or not a whole one; name another",
+        path.display()
+    );
+    Error::new(Code::Corrupt, "noCopy", message)
+}
+
 fn meta_of(source: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     let sql = "SELECT value FROM meta WHERE key = ?";
     source.query_row(sql, [key], |row| row.get(0)).optional()
@@ -254,9 +273,26 @@ fn begins_behind(parameter: &str, last: u64) -> Result<u64, Error> {
     Ok(begins)
 }
 
+fn check_name(parameter: &str, path: &Path) -> Result<(), Error> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        let message = format!("{path:?} cannot be the name of a file; name another");
+        return Err(Error::parameter(parameter, message));
+    }
+    Ok(())
+}
+
 /// A place that nothing has.
 fn free_place(files: &dyn Files, to: &Path) -> Result<PathBuf, Error> {
+    check_name("path", to)?;
     let place = files.resolve(to)?;
+    if !files.has_folder(&place) {
+        let message = format!(
+            "the folder of {} is not there; make it, or name another",
+            to.display()
+        );
+        return Err(Error::parameter("path", message));
+    }
     let taken = COMPANIONS.iter().map(|ending| beside(&place, ending));
     match taken.into_iter().find(|path| files.exists(path)) {
         Some(path) => {
@@ -433,7 +469,7 @@ fn mark(files: &dyn Files, part: &Path) -> rusqlite::Result<()> {
     copy.pragma_update(None, "synchronous", "FULL")?;
     copy.execute(
         "INSERT INTO meta (key, value)
-         VALUES (?1, (SELECT value FROM meta WHERE key = 'device_id'))
+         VALUES (?1, coalesce((SELECT value FROM meta WHERE key = 'device_id'), ''))
          ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [COPY_OF],
     )?;
