@@ -586,7 +586,7 @@ impl Engine {
 }
 
 /// One that is longer would not fit into a hello.
-fn check_token(token: Option<&str>) -> Result<(), Error> {
+pub(super) fn check_token(token: Option<&str>) -> Result<(), Error> {
     let bytes = token.map_or(0, str::len);
     if bytes <= TOKEN_BYTES_MAX {
         return Ok(());

@@ -109,6 +109,15 @@ pub fn check_address(server: &str) -> Result<(), Error> {
     Target::parse(server, None).map(drop)
 }
 
+/// Judges whether a link can start so, before anything comes of it.
+///
+/// # Errors
+/// [`Code::InvalidParameter`], as [`QuicLink::start`].
+pub fn check_config(config: &LinkConfig) -> Result<(), Error> {
+    Target::parse(&config.server, config.server_name.as_deref())?;
+    client_config(config).map(drop)
+}
+
 /// The carrier over QUIC. Dropping it is [`LinkCommand::Shutdown`]; nobody waits for the thread.
 #[derive(Debug)]
 pub struct QuicLink {

@@ -147,11 +147,8 @@ impl Shell {
         let (inputs, receiver) = channel();
         let (frames, from_link) = sync_channel(room);
         let of_link = inputs.clone();
-        let mut link_config = LinkConfig::new(config.server.clone(), config.roots.clone());
-        link_config.server_name.clone_from(&config.server_name);
-        link_config.memory = config.memory;
         let link = QuicLink::start(
-            link_config,
+            link_config(&config),
             Box::new(move |event| {
                 // Blocking holds the server back while the core is busy; without a core, nobody is
                 // left to hear.
@@ -310,6 +307,14 @@ impl Shell {
         let room = Arc::clone(&self.room).acquire_owned().await;
         room.map_err(|_| closed())
     }
+}
+
+/// How the link is to be, by what the app said.
+pub fn link_config(config: &Config) -> LinkConfig {
+    let mut link = LinkConfig::new(config.server.clone(), config.roots.clone());
+    link.server_name.clone_from(&config.server_name);
+    link.memory = config.memory;
+    link
 }
 
 fn open_core(config: &Config, user: &UserId) -> Result<Core, Error> {

@@ -129,7 +129,7 @@ fn a_restore_that_loses_power_at_any_operation_is_whole_or_not_there() {
     let copy = original.snapshot(COPY);
     let put = |disk: &Disk| {
         let (from, to) = (disk.path(COPY), disk.path(FILE));
-        restore(disk.files().as_ref(), &from, &to).map(drop)
+        restore(disk.files().as_ref(), &from, &to, None).map(drop)
     };
     let points = crash_everywhere(
         |disk| disk.restore(COPY, &copy),

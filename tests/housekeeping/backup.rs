@@ -244,6 +244,60 @@ async fn only_a_sound_database_of_this_engines_is_put_in_place() {
 }
 
 #[tokio::test]
+async fn a_copy_is_not_put_where_it_has_its_own_log_or_lock() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    engine.backup(place.path("bk.db")).await.expect("a copy");
+    let before = place.names();
+    for ending in ["-wal", "-shm", "-journal", ".lock", ".salvage"] {
+        let to = place.path(&format!("bk.db{ending}"));
+        let refused = Engine::restore(place.path("bk.db"), to).await;
+        let refused = refused.expect_err(ending);
+        assert_eq!(refused.code, Code::InvalidParameter, "{ending}: {refused}");
+        assert_eq!(place.names(), before, "{ending}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_and_what_is_no_copy_are_refused_as_what_they_are() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    let targets = [
+        "".into(),
+        "nul\0".into(),
+        place.path("nul\0"),
+        place.path("nowhere/copy"),
+    ];
+    for to in targets {
+        let refused = engine.backup(&to).await.expect_err("no name");
+        assert_eq!(refused.code, Code::InvalidParameter, "{to:?}: {refused}");
+        assert!(!refused.message.contains("part"), "{refused}");
+    }
+    engine.backup(place.path("copy")).await.expect("a copy");
+    let bytes = fs::read(place.path("copy")).expect("read");
+    let samples = [&b""[..], b"text", &bytes[..bytes.len() / 2], &bytes[..5000]];
+    for (n, content) in samples.into_iter().enumerate() {
+        fs::write(place.path("bad"), content).expect("written");
+        let before = place.names();
+        let refused = Engine::restore(place.path("bad"), place.path("to.db")).await;
+        let refused = refused.expect_err("no copy");
+        assert_eq!(refused.code, Code::Corrupt, "{n}: {refused}");
+        assert!(
+            refused.message.contains("no copy of an Offhook"),
+            "{refused}"
+        );
+        assert_eq!(place.names(), before);
+    }
+    let nameless = rusqlite::Connection::open(place.path("copy")).expect("by hand");
+    let delete = "DELETE FROM meta WHERE key = 'device_id'";
+    nameless.execute(delete, []).expect("gone");
+    drop(nameless);
+    let restored = Engine::restore(place.path("copy"), place.path("to.db")).await;
+    restored.expect("it becomes another device anyway");
+    place.engine("to.db").await;
+}
+
+#[tokio::test]
 async fn a_copy_of_copies_without_positions_left_is_refused() {
     let place = Place::new();
     let engine = place.engine("alice.db").await;

@@ -35,4 +35,15 @@ def the_database_and_its_copies(world):
         wrong = [*to_ann, "--db", world.folder / "never made.db", "--set", setting]
         code, out, err = world.offhook("rpc", *wrong)
         assert (code, out) == (2, "") and setting.split("=")[0] in err, (code, out, err)
-    assert not (world.folder / "never made.db").exists()
+    assert not list(world.folder.glob("never made.db*"))
+    # What cannot start puts nothing in place, so that it can be said again.
+    database = world.folder / "again.db"
+    again = ["--db", database, "--restore", copy]
+    to_bob = [*to_ann[:-1], "bob w"]
+    no_ca = [*to_ann[:2], "--ca", world.folder / "no.pem", "--user", "ann w"]
+    long_token = [*to_ann, "--token", "t" * 100_000]
+    for words, named in ((to_bob, "ann w"), (no_ca, "no.pem"), (long_token, "token")):
+        code, out, err = world.offhook("rpc", *words, *again)
+        assert (code, out) == (1, "") and named in err, (code, out, err)
+        assert not list(world.folder.glob("again.db*")), named
+    world.engine("ann w", "again", more=("--restore", str(copy))).leave()

@@ -93,7 +93,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(format_args!("cannot start: {error}")))?;
     if let Some(copy) = &args.restore {
-        let restored = runtime.block_on(Engine::restore(copy, &config.database));
+        let restored = runtime.block_on(Engine::restore_for(copy, &config));
         restored.map_err(Failure::new)?;
     }
     let (engine, events) = Engine::open_with_events(config).map_err(Failure::new)?;

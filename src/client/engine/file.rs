@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Engine;
+use super::{Engine, check_token};
+use crate::call::UserId;
+use crate::client::config::Config;
 use crate::client::housekeeping::{Backup, Compacted, Storage};
+use crate::client::link::check_config;
+use crate::client::shell::link_config;
 use crate::client::store::{OsFiles, back_up, restore};
 use crate::error::{Code, Error};
 
@@ -72,7 +76,20 @@ impl Engine {
         database: impl AsRef<Path>,
     ) -> Result<Backup, Error> {
         let (backup, database) = (backup.as_ref().to_owned(), database.as_ref().to_owned());
-        beside(move || restore(&OsFiles, &backup, &database)).await
+        beside(move || restore(&OsFiles, &backup, &database, None)).await
+    }
+
+    /// The same for an engine that is to be opened with this configuration. What that would refuse is
+    /// refused before anything is put in place.
+    ///
+    /// # Errors
+    /// As [`Self::restore`] and [`Self::open`].
+    pub(crate) async fn restore_for(backup: &Path, config: &Config) -> Result<Backup, Error> {
+        let user = UserId::parse("user", &config.user)?;
+        check_token(config.token.as_deref())?;
+        check_config(&link_config(config))?;
+        let (backup, database) = (backup.to_owned(), config.database.clone());
+        beside(move || restore(&OsFiles, &backup, &database, Some(&user))).await
     }
 }
 

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, InterruptHandle, OpenFlags, OptionalExtension};
 
 use super::error::{failure, open_failure};
 use super::files::{Files, LOCK, Lock, beside};
 use super::lease::LAST_POSITION;
-use super::meta::COPY_OF;
-use super::{BUSY_TIMEOUT, LOG, OutboxRow, Store, Tx, compact, connect, migrate};
-use crate::call::DeviceId;
+use super::meta::{COPY_OF, USER_ID, another_users};
+use super::{BUSY_TIMEOUT, LOG, LOG_INDEX, OutboxRow, Store, Tx, compact, connect, migrate};
+use crate::call::{DeviceId, UserId};
 use crate::client::event::{CommandSettled, EventKind};
 use crate::client::housekeeping::Backup;
 use crate::error::{Code, Error};
@@ -30,6 +30,16 @@ const NOTE: &str = "-note";
 const NOTE_IN_THE_MAKING: &str = "-note.new";
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
+/// How the names go on that a database has for itself: it would take what is there for its own.
+const ITS_OWN: [&str; 7] = [
+    LOG,
+    LOG_INDEX,
+    "-journal",
+    LOCK,
+    ".salvage",
+    ".corrupt-",
+    ".suspected",
+];
 /// How much further the journal of a copy goes on: beyond what the original has told since.
 const POSITIONS_APART: u64 = 1 << 40;
 /// Behind which position no copy's journal goes on: what it counts from there on is exact in
@@ -158,37 +168,97 @@ pub fn back_up(
     make(files, (database, &source), &place, turn)
 }
 
-/// Puts a copy where a database is to be, for an engine to open it as another device.
+/// Puts a copy where a database is to be, for an engine to open it as another device; `user`: only
+/// one of that user.
 ///
 /// # Errors
 /// [`Code::InvalidParameter`] for a place that is taken, when there is no such copy, or when it is
 /// one of copies beyond count;
 /// [`Code::InUse`] while an engine has the place; [`Code::NewerVersion`], [`Code::Corrupt`], and what
 /// the disk has against it. Then nothing is there.
-pub fn restore(files: &dyn Files, backup: &Path, database: &Path) -> Result<Backup, Error> {
+pub fn restore(
+    files: &dyn Files,
+    backup: &Path,
+    database: &Path,
+    user: Option<&UserId>,
+) -> Result<Backup, Error> {
+    check_name("backup", backup)?;
     let from = files.resolve(backup)?;
     if !files.exists(&from) {
         let message = format!("{} is not there; name a copy", backup.display());
         return Err(Error::parameter("backup", message));
     }
     let place = free_place(files, database)?;
-    let _engines = lock(files, &place)?;
-    let source = open_source(files, backup, &from)?;
-    migrate::refuse_newer_or_foreign(&source, backup)?;
-    let told = |error: rusqlite::Error| failure(backup, &error);
+    refuse_companion(&from, &place)?;
+    let whole = |error| no_whole_copy(backup, error);
+    if files.start(&from, 0)?.1 == 0 {
+        return Err(whole(Error::new(Code::Corrupt, "corrupt", "it is empty")));
+    }
+    let source = open_source(files, backup, &from).map_err(whole)?;
+    let told = |error: rusqlite::Error| whole(failure(backup, &error));
+    migrate::refuse_newer_or_foreign(&source, backup).map_err(whole)?;
     let found: String = source
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(told)?;
     if found != "ok" {
-        let message = format!("{} is damaged: {found}; take another", backup.display());
-        return Err(Error::new(Code::Corrupt, "corrupt", message));
+        return Err(whole(Error::new(Code::Corrupt, "corrupt", found)));
     }
     let last: i64 = source
         .query_row(LAST_POSITION, [], |row| row.get(0))
         .map_err(told)?;
     begins_behind("backup", last.cast_unsigned())?;
+    if let Some(user) = user {
+        let whose = meta_of(&source, USER_ID).map_err(told)?;
+        if let Some(whose) = whose.filter(|whose| whose != user.as_str()) {
+            return Err(another_users(backup, &whose, user));
+        }
+    }
+    let lock_file = beside(&place, LOCK);
+    let had_lock = files.exists(&lock_file);
+    let engines = lock(files, &place)?;
     let copying = Copying::default();
-    make(files, (backup, &source), &place, &copying.begin()?)
+    let made = copying
+        .begin()
+        .and_then(|turn| make(files, (backup, &source), &place, &turn))
+        .map_err(whole);
+    if made.is_err() && !had_lock {
+        let _ = files.remove(&lock_file);
+    }
+    drop(engines);
+    made
+}
+
+/// Refuses to put a copy where it has its own log, lock or the like.
+fn refuse_companion(copy: &Path, place: &Path) -> Result<(), Error> {
+    let is_its_own = |ending: &str| {
+        let (own, place) = (beside(copy, ending), place.as_os_str().as_encoded_bytes());
+        place.starts_with(own.as_os_str().as_encoded_bytes())
+    };
+    if ITS_OWN.iter().any(|ending| is_its_own(ending)) {
+        let message = format!(
+            "{} is a name that belongs to the copy itself; name another",
+            place.display()
+        );
+        return Err(Error::parameter("path", message));
+    }
+    Ok(())
+}
+
+/// What is wrong with a file that is to be put in place, as what it means for whoever named it.
+fn no_whole_copy(path: &Path, error: Error) -> Error {
+    if ![Code::Corrupt, Code::Internal].contains(&error.code) {
+        return error;
+    }
+    let message = format!(
+        "{} is no copy of an Offhook database, or not a whole one; name another",
+        path.display()
+    );
+    Error::new(Code::Corrupt, "noCopy", message)
+}
+
+fn meta_of(source: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT value FROM meta WHERE key = ?";
+    source.query_row(sql, [key], |row| row.get(0)).optional()
 }
 
 /// Where the journal of a copy goes on. Positions are never used again, not even those that the
@@ -203,9 +273,26 @@ fn begins_behind(parameter: &str, last: u64) -> Result<u64, Error> {
     Ok(begins)
 }
 
+fn check_name(parameter: &str, path: &Path) -> Result<(), Error> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        let message = format!("{path:?} cannot be the name of a file; name another");
+        return Err(Error::parameter(parameter, message));
+    }
+    Ok(())
+}
+
 /// A place that nothing has.
 fn free_place(files: &dyn Files, to: &Path) -> Result<PathBuf, Error> {
+    check_name("path", to)?;
     let place = files.resolve(to)?;
+    if !files.has_folder(&place) {
+        let message = format!(
+            "the folder of {} is not there; make it, or name another",
+            to.display()
+        );
+        return Err(Error::parameter("path", message));
+    }
     let taken = COMPANIONS.iter().map(|ending| beside(&place, ending));
     match taken.into_iter().find(|path| files.exists(path)) {
         Some(path) => {
@@ -382,7 +469,7 @@ fn mark(files: &dyn Files, part: &Path) -> rusqlite::Result<()> {
     copy.pragma_update(None, "synchronous", "FULL")?;
     copy.execute(
         "INSERT INTO meta (key, value)
-         VALUES (?1, (SELECT value FROM meta WHERE key = 'device_id'))
+         VALUES (?1, coalesce((SELECT value FROM meta WHERE key = 'device_id'), ''))
          ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [COPY_OF],
     )?;

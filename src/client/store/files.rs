@@ -39,6 +39,10 @@ pub trait Files: Send + Sync {
     fn create(&self, file: &Path) -> Result<(), Error>;
     /// Whether there is a file of that name.
     fn exists(&self, file: &Path) -> bool;
+    /// Whether there is a folder for a file of that name.
+    fn has_folder(&self, _file: &Path) -> bool {
+        true
+    }
     /// Up to `most` bytes from the start of a file, and how many it has in all.
     ///
     /// # Errors
@@ -129,6 +133,10 @@ impl Files for OsFiles {
 
     fn exists(&self, file: &Path) -> bool {
         file.symlink_metadata().is_ok()
+    }
+
+    fn has_folder(&self, file: &Path) -> bool {
+        file.parent().is_some_and(Path::is_dir)
     }
 
     fn start(&self, file: &Path, most: u64) -> Result<(Vec<u8>, u64), Error> {

@@ -5,11 +5,11 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, params};
 
 use super::Tx;
-use crate::call::{DeviceId, Millis};
+use crate::call::{DeviceId, Millis, UserId};
 use crate::error::{Code, Error};
 use crate::protocol::Cursor;
 
-const USER_ID: &str = "user_id";
+pub(super) const USER_ID: &str = "user_id";
 const DEVICE_ID: &str = "device_id";
 const WELCOME_TOKEN: &str = "welcome_token";
 const NEXT_NUMBER: &str = "next_number";
@@ -33,21 +33,20 @@ pub struct FeedPosition {
     pub heard_at: Millis,
 }
 
+pub(super) fn another_users(path: &Path, whose: &str, user: &UserId) -> Error {
+    let message = format!(
+        "{} is the database of {whose}, not of {user}; use one file a user",
+        path.display()
+    );
+    Error::parameter("user", message)
+}
+
 impl Tx<'_> {
     /// Makes the file this user's if it is nobody's yet, and gives the device that it is.
     pub(super) fn identify(&self, fresh_device: &DeviceId) -> Result<DeviceId, Error> {
         match self.meta(USER_ID)? {
             Some(user) if user == self.user.as_str() => {}
-            Some(user) => {
-                return Err(Error::parameter(
-                    "user",
-                    format!(
-                        "{} is the database of {user}, not of {}; use one file a user",
-                        self.path.display(),
-                        self.user
-                    ),
-                ));
-            }
+            Some(user) => return Err(another_users(self.path, &user, self.user)),
             None => self.set_meta(USER_ID, self.user.as_str())?,
         }
         match self.meta(DEVICE_ID)? {
