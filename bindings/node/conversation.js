@@ -41,13 +41,30 @@ function serialize(value, parameter) {
   let text;
   try {
     text = JSON.stringify(value);
+    // As which JSON has what is no number.
+    if (text.includes('null')) JSON.stringify(value, finite);
   } catch (error) {
-    throw invalid(parameter, `cannot be written as JSON (${error.message})`);
+    if (error instanceof ZIMError) throw error;
+    throw invalid(parameter, `cannot be written as JSON (${described(error)})`);
   }
   if (text.includes('\\ud') && HALF_A_CHARACTER.test(text)) {
     throw invalid(parameter, 'has text with half of a surrogate pair, which is no character');
   }
   return text;
+}
+
+function finite(name, value) {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw invalid(name, `${value} is no number of JSON`);
+  return value;
+}
+
+/** What was thrown, in words; it can be anything. */
+function described(thrown) {
+  try {
+    return String(thrown?.message ?? thrown);
+  } catch {
+    return 'something that has no words for itself';
+  }
 }
 
 class Conversation {
@@ -56,7 +73,9 @@ class Conversation {
   #waiting = new Map();
   #next = 1;
   /** Keeps the process alive: the native module itself does not, so that whoever wants may end. */
-  #alive = setInterval(() => {}, LONG_MS);
+  #alive;
+  #closing = null;
+  #over;
 
   /** `hear` gets name and fields of each event and must not throw. */
   constructor(config, hear) {
@@ -66,11 +85,19 @@ class Conversation {
       this.#waiting.set(0, { resolve: ({ database }) => resolve(database), reject });
     });
     this.opened.catch(() => this.#end());
+    /** Rejected as soon as the conversation begins to end. */
+    this.over = new Promise((_, reject) => (this.#over = () => reject(closed())));
+    this.over.catch(() => {});
     this.#native = new Native(serialize(config, 'config'), (line) => this.#take(line));
+    this.#alive = setInterval(() => {}, LONG_MS);
   }
 
   /** Has the engine asked; the order of requests is kept. */
   request(method, params) {
+    return this.#ask(method, params, (line) => this.#native.send(line));
+  }
+
+  #ask(method, params, send) {
     return new Promise((resolve, reject) => {
       if (this.#native === null) throw closed();
       const id = this.#next;
@@ -78,7 +105,8 @@ class Conversation {
       if (Buffer.byteLength(line) > LINE_BYTES_MAX) {
         throw invalid('params', `has more than ${LINE_BYTES_MAX} bytes`);
       }
-      if (!this.#native.send(line)) {
+      if (!send(line)) {
+        if (this.#closing !== null) throw closed();
         const code = ZIMErrorCode.CommonModuleTriggerSDKFrequencyLimit;
         const message = 'too many requests wait for the engine; wait for one';
         throw new ZIMError(code, 'TooManyRequests', message, { reason: 'waiting', retryable: true });
@@ -90,10 +118,26 @@ class Conversation {
 
   /** The app goes away, which is not a logout. Whoever still waits for a verdict is told that it is closed; the
    * verdict itself will be in the journal. */
-  async close() {
+  close() {
+    this.#closing ??= this.#close('shutdown');
+    return this.#closing;
+  }
+
+  /** The same, once the server knows that the user is logged out here. */
+  logout() {
+    this.#closing ??= this.#close('logout', 'shutdown');
+    return this.#closing;
+  }
+
+  async #close(...methods) {
+    this.#over();
     if (this.#native === null) return;
     try {
-      await this.request('shutdown');
+      // There is room for these, however many requests wait.
+      const asked = methods.map((method) => this.#ask(method, undefined, (line) => this.#native.sendLast(line)));
+      for (const { reason } of await Promise.allSettled(asked)) {
+        if (reason !== undefined && reason.code !== ZIMErrorCode.EngineClosed) throw reason;
+      }
     } finally {
       this.#end();
     }
@@ -108,6 +152,7 @@ class Conversation {
   }
 
   #end() {
+    this.#over();
     clearInterval(this.#alive);
     this.#native = null;
     const waiting = [...this.#waiting.values()];
@@ -129,4 +174,4 @@ class Conversation {
   }
 }
 
-module.exports = { Conversation, ZIMError, closed, invalid };
+module.exports = { Conversation, ZIMError, closed, described, invalid };

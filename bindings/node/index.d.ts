@@ -285,15 +285,17 @@ export interface ZIMCallInvitationQueryConfig {
   since?: number;
 }
 
-/** Beside a command's config: answer as soon as the command is on disk. */
-export interface ZIMWaitDisk {
-  wait: 'disk';
+/** Beside a command's config: `disk` answers as soon as the command is on disk, `verdict` when the server has
+ * decided. */
+export interface ZIMWaitFor<Wait extends 'disk' | 'verdict'> {
+  wait: Wait;
 }
 
+/** Beside a command's config: answer as soon as the command is on disk. */
+export type ZIMWaitDisk = ZIMWaitFor<'disk'>;
+
 /** Beside a command's config: answer when the server has decided, which is so unless given. */
-export interface ZIMWaitVerdict {
-  wait?: 'verdict';
-}
+export type ZIMWaitVerdict = Partial<ZIMWaitFor<'verdict'>>;
 
 // ---------------------------------------------------------------- results
 
@@ -396,6 +398,9 @@ export interface ZIMCommandQueued {
   op: string;
   pending: true;
 }
+
+/** Beyond: what a command is answered with, by what it waits for. */
+export type ZIMAnswer<Wait extends 'disk' | 'verdict', Result> = Wait extends 'disk' ? ZIMCommandQueued : Result;
 
 /** The commands by name. */
 export type ZIMCommandName =
@@ -583,6 +588,18 @@ export interface ZIMEventOfCommandSettledResult extends ZIMPositioned {
   };
 }
 
+/** Beyond: a damaged database was set aside and another one begun in its place; this device is another one since. */
+export interface ZIMEventOfDatabaseSetAsideResult extends ZIMPositioned {
+  /** Where the damaged one is. */
+  path: string;
+  /** Commands that were never sent and go on waiting. */
+  pending: number;
+  /** Commands that had been sent: the verdict of each, CommandOutcomeUnknown, follows. */
+  ended: number;
+  /** Commands that were found and could not be taken over. */
+  lost: number;
+}
+
 /** What each event's handlers are called with. */
 export interface ZIMEventHandler {
   /** A handler of another event threw, or its promise was rejected (`cause`). */
@@ -605,6 +622,7 @@ export interface ZIMEventHandler {
   callHandledElsewhere: (zim: ZIM, data: ZIMEventOfCallHandledElsewhereResult) => void;
   callPrimaryDeviceChanged: (zim: ZIM, data: ZIMEventOfCallPrimaryDeviceChangedResult) => void;
   commandSettled: (zim: ZIM, data: ZIMEventOfCommandSettledResult) => void;
+  databaseSetAside: (zim: ZIM, data: ZIMEventOfDatabaseSetAsideResult) => void;
 }
 
 /** Beyond: the events that the journal keeps until they are acknowledged. */
@@ -658,11 +676,18 @@ export declare class ZIM {
   off<K extends keyof ZIMEventHandler>(type: K, listener?: ZIMEventHandler[K]): void;
 
   /** Makes a call and rings 1 to 9 users. */
-  callInvite(invitees: string[], config: ZIMCallInviteConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callInvite<Wait extends 'disk' | 'verdict'>(
+    invitees: string[],
+    config: ZIMCallInviteConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallInvitationSentResult>>;
   callInvite(invitees: string[], config?: ZIMCallInviteConfig & ZIMWaitVerdict): Promise<ZIMCallInvitationSentResult>;
 
   /** Takes invitations back; an empty list is the whole call. */
-  callCancel(invitees: string[], callID: string, config: ZIMCallCancelConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callCancel<Wait extends 'disk' | 'verdict'>(
+    invitees: string[],
+    callID: string,
+    config: ZIMCallCancelConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallCancelSentResult>>;
   callCancel(
     invitees: string[],
     callID: string,
@@ -670,19 +695,25 @@ export declare class ZIM {
   ): Promise<ZIMCallCancelSentResult>;
 
   /** Answers with yes, and makes this the device that has the call. */
-  callAccept(callID: string, config: ZIMCallAcceptConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callAccept<Wait extends 'disk' | 'verdict'>(
+    callID: string,
+    config: ZIMCallAcceptConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallAcceptanceSentResult>>;
   callAccept(callID: string, config?: ZIMCallAcceptConfig & ZIMWaitVerdict): Promise<ZIMCallAcceptanceSentResult>;
 
   /** Answers with no. */
-  callReject(callID: string, config: ZIMCallRejectConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callReject<Wait extends 'disk' | 'verdict'>(
+    callID: string,
+    config: ZIMCallRejectConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallRejectionSentResult>>;
   callReject(callID: string, config?: ZIMCallRejectConfig & ZIMWaitVerdict): Promise<ZIMCallRejectionSentResult>;
 
   /** Rings more users in an advanced call that goes on. */
-  callingInvite(
+  callingInvite<Wait extends 'disk' | 'verdict'>(
     invitees: string[],
     callID: string,
-    config: ZIMCallingInviteConfig & ZIMWaitDisk,
-  ): Promise<ZIMCommandQueued>;
+    config: ZIMCallingInviteConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallingInvitationSentResult>>;
   callingInvite(
     invitees: string[],
     callID: string,
@@ -690,15 +721,24 @@ export declare class ZIM {
   ): Promise<ZIMCallingInvitationSentResult>;
 
   /** Comes into an advanced call, or moves it to this device. */
-  callJoin(callID: string, config: ZIMCallJoinConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callJoin<Wait extends 'disk' | 'verdict'>(
+    callID: string,
+    config: ZIMCallJoinConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallJoinSentResult>>;
   callJoin(callID: string, config?: ZIMCallJoinConfig & ZIMWaitVerdict): Promise<ZIMCallJoinSentResult>;
 
   /** Leaves an advanced call. */
-  callQuit(callID: string, config: ZIMCallQuitConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callQuit<Wait extends 'disk' | 'verdict'>(
+    callID: string,
+    config: ZIMCallQuitConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallQuitSentResult>>;
   callQuit(callID: string, config?: ZIMCallQuitConfig & ZIMWaitVerdict): Promise<ZIMCallQuitSentResult>;
 
   /** Ends an advanced call for all. */
-  callEnd(callID: string, config: ZIMCallEndConfig & ZIMWaitDisk): Promise<ZIMCommandQueued>;
+  callEnd<Wait extends 'disk' | 'verdict'>(
+    callID: string,
+    config: ZIMCallEndConfig & ZIMWaitFor<Wait>,
+  ): Promise<ZIMAnswer<Wait, ZIMCallEndSentResult>>;
   callEnd(callID: string, config?: ZIMCallEndConfig & ZIMWaitVerdict): Promise<ZIMCallEndSentResult>;
 
   /** A page of the user's calls, from the local database. */

@@ -1,7 +1,7 @@
 'use strict';
 // ZIM: one user on one device, with the names of the document that the engine implements.
 
-const { Conversation, ZIMError, closed, invalid } = require('./conversation.js');
+const { Conversation, ZIMError, closed, described, invalid } = require('./conversation.js');
 const { ZIMConnectionEvent, ZIMConnectionState, ZIMErrorCode } = require('./enums.js');
 const native = require('./offhook.node');
 
@@ -20,6 +20,7 @@ const EVENTS = new Set([
   'callHandledElsewhere',
   'callPrimaryDeviceChanged',
   'commandSettled',
+  'databaseSetAside',
   'error',
 ]);
 
@@ -29,11 +30,12 @@ class ZIM {
   #config;
   #handlers = new Map();
   #conversation = null;
+  /** The one that was given up last, which may still be closing. */
+  #left = null;
   #user = null;
   #database = null;
   #destroyed = false;
   #unref = false;
-  #onConnection = null;
 
   static create(config) {
     latest = new ZIM(config);
@@ -49,11 +51,16 @@ class ZIM {
   }
 
   constructor(config) {
-    if (config === null || typeof config !== 'object') throw invalid('config', 'is not an object');
+    if (!isObject(config)) throw invalid('config', 'is not an object');
     for (const name of ['server', 'database']) {
       if (config[name] === undefined) throw invalid(name, 'is missing');
     }
     this.#config = { ...config };
+    // What is private is not to be reached through a Proxy, so methods go by this and not by what they are called on.
+    for (const name of Object.getOwnPropertyNames(ZIM.prototype)) {
+      if (name === 'constructor') continue;
+      Object.defineProperty(this, name, { value: this[name].bind(this), configurable: true, writable: true });
+    }
   }
 
   on(type, listener) {
@@ -78,7 +85,9 @@ class ZIM {
     }
     // Also as an object with the token beside it, as older programs do.
     const userID = typeof user === 'object' && user !== null ? user.userID : user;
-    const { token, isOfflineLogin = false } = typeof config === 'string' ? { token: config } : (config ?? {});
+    const login = typeof config === 'string' ? { token: config } : (config ?? {});
+    if (!isObject(login)) throw invalid('config', 'is not an object');
+    const { token, isOfflineLogin = false } = login;
     const { appID, database, ...rest } = this.#config;
     const conversation = new Conversation(
       {
@@ -93,59 +102,38 @@ class ZIM {
     if (this.#unref) conversation.unref();
     this.#user = userID;
     this.#conversation = conversation;
-    const answer = isOfflineLogin ? null : this.#firstAnswer();
+    const first = isOfflineLogin ? null : firstAnswer();
+    conversation.onConnection = first?.hear;
     try {
-      this.#database = await conversation.opened;
-      await answer;
+      this.#database = await Promise.race([conversation.opened, conversation.over]);
+      await Promise.race([first?.answer, conversation.over]);
     } catch (error) {
-      if (this.#conversation === conversation) this.#conversation = null;
-      await conversation.close().catch(() => {});
+      // Else somebody closes it already.
+      if (this.#conversation === conversation) await this.#leave().close().catch(() => {});
       throw error;
+    } finally {
+      first?.stop();
     }
     if (this.#conversation !== conversation) throw closed();
   }
 
-  /** Fulfilled once the server knows the user, or cannot be reached for now: then commands wait. Rejected if the
-   * server does not take the user, which waiting cannot heal. */
-  #firstAnswer() {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, LOGIN_WAIT_MS);
-      if (this.#unref) timer.unref();
-      this.#onConnection = ({ state, event, extendedData }) => {
-        const { Connecting, Connected } = ZIMConnectionState;
-        if (state === Connecting && event === ZIMConnectionEvent.ActiveLogin) return;
-        clearTimeout(timer);
-        this.#onConnection = null;
-        if (state === Connected) resolve();
-        else if (event === ZIMConnectionEvent.TokenExpired) reject(notTaken(extendedData));
-        else resolve();
-      };
-    });
-  }
-
   async logout() {
-    const conversation = this.#taken();
-    if (conversation === null) return;
-    try {
-      await conversation.request('logout');
-    } finally {
-      await conversation.close();
-    }
+    await this.#leave()?.logout();
   }
 
   async destroy() {
-    const conversation = this.#taken();
     this.#destroyed = true;
     this.#handlers.clear();
     if (latest === this) latest = null;
-    await conversation?.close();
+    await this.#leave()?.close();
   }
 
-  #taken() {
-    const conversation = this.#conversation;
+  /** Nobody is logged in any more; gives the conversation that is to be closed, or is closing. */
+  #leave() {
+    this.#left = this.#conversation ?? this.#left;
     this.#conversation = null;
     this.#user = null;
-    return conversation;
+    return this.#left;
   }
 
   async renewToken(token) {
@@ -250,7 +238,7 @@ class ZIM {
   }
 
   #command(method, params, config) {
-    if (config === null || typeof config !== 'object') return this.#request(method, { ...params, config });
+    if (!isObject(config)) return this.#request(method, { ...params, config });
     const { wait, ...rest } = config;
     return this.#request(method, { ...params, config: rest, wait });
   }
@@ -264,13 +252,19 @@ class ZIM {
         retryable: true,
       });
     }
+    const { config } = params ?? {};
+    // Of which JSON would make one.
+    if (typeof config === 'function' || (typeof config === 'object' && config !== null && !isObject(config))) {
+      throw invalid('config', 'is not an object');
+    }
     return this.#conversation.request(method, params);
   }
 
   #hear(conversation, name, params) {
-    // What a conversation that was given up still says is in the journal for the next.
-    if (conversation !== this.#conversation) return;
-    if (name === 'connectionStateChanged') this.#onConnection?.(params);
+    // Of one that is closing too: that the user is logged out is heard. What an earlier one still says is in the
+    // journal for the next.
+    if (conversation !== (this.#conversation ?? this.#left)) return;
+    if (name === 'connectionStateChanged') conversation.onConnection?.(params);
     this.#emit(name, params);
   }
 
@@ -289,21 +283,55 @@ class ZIM {
   /** A handler threw: the others and the process go on, and whoever listens to `error` hears of it. */
   #failed(name, cause) {
     if (name === 'error' || !this.#handlers.get('error')?.size) {
-      console.error(`a handler of ${name} failed:`, cause);
+      logFailure(name, cause);
       return;
     }
-    const message = `a handler of ${name} failed: ${cause?.message ?? cause}`;
+    const message = `a handler of ${name} failed: ${described(cause)}`;
     const error = new ZIMError(ZIMErrorCode.EngineInternal, 'HandlerFailed', message, { reason: name });
     error.cause = cause;
     this.#emit('error', error);
   }
 }
 
-function notTaken(message) {
-  const expired = /expired/.test(message);
-  return expired
-    ? new ZIMError(ZIMErrorCode.NetworkModuleTokenExpired, 'TokenExpired', message, { reason: 'token' })
-    : new ZIMError(ZIMErrorCode.NetworkModuleTokenInvalid, 'TokenInvalid', message, { reason: 'token' });
+/** JSON's kind of object; one of another realm or of a class of the app's is one too. */
+function isObject(value) {
+  return Object.prototype.toString.call(value) === '[object Object]';
+}
+
+/** `answer` is fulfilled once the server knows the user, or cannot be reached for now: then commands wait. It is
+ * rejected if the server does not take the user, which waiting cannot heal. */
+function firstAnswer() {
+  let timer;
+  let hear;
+  const answer = new Promise((resolve, reject) => {
+    // Whether the process is kept alive is the conversation's affair.
+    timer = setTimeout(resolve, LOGIN_WAIT_MS).unref();
+    hear = ({ state, event, extendedData }) => {
+      const { Connecting } = ZIMConnectionState;
+      if (state === Connecting && event === ZIMConnectionEvent.ActiveLogin) return;
+      if (event === ZIMConnectionEvent.TokenExpired) reject(notTaken(extendedData));
+      else resolve();
+    };
+  });
+  // It may come after another reason to give up.
+  answer.catch(() => {});
+  return { answer, hear, stop: () => clearTimeout(timer) };
+}
+
+/** The refusal of a token; the server's word begins with the code, its farewell when one runs out does not. */
+function notTaken(why) {
+  const [, code, message] = /^(\d+) \w+: (.*)$/s.exec(why) ?? [null, ZIMErrorCode.NetworkModuleTokenExpired, why];
+  return Number(code) === ZIMErrorCode.NetworkModuleTokenInvalid
+    ? new ZIMError(ZIMErrorCode.NetworkModuleTokenInvalid, 'TokenInvalid', message, { reason: 'token' })
+    : new ZIMError(ZIMErrorCode.NetworkModuleTokenExpired, 'TokenExpired', message, { reason: 'token' });
+}
+
+function logFailure(name, cause) {
+  try {
+    console.error(`a handler of ${name} failed:`, cause);
+  } catch {
+    console.error(`a handler of ${name} failed:`, described(cause));
+  }
 }
 
 module.exports = { ZIM };

@@ -20,6 +20,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Requests that wait to be looked at. As many as there can be commands without a verdict.
 const LINES_AHEAD_MAX: usize = 1_000;
+/// Room beside it that is kept for logout and shutdown: an end is never refused for what waits.
+const LAST_LINES_MAX: usize = 2;
 /// Lines that wait for the conversation's writer.
 const LINES_OUT_MAX: usize = 256;
 /// Lines that JavaScript has been given and has not taken.
@@ -47,7 +49,7 @@ impl Conversation {
             .build_threadsafe_function::<String>()
             .weak::<true>()
             .build()?;
-        let (input, lines) = mpsc::channel(LINES_AHEAD_MAX);
+        let (input, lines) = mpsc::channel(LINES_AHEAD_MAX + LAST_LINES_MAX);
         let room = Arc::new(Semaphore::new(LINES_TAKEN_MAX));
         let listener = Listener {
             say,
@@ -63,6 +65,14 @@ impl Conversation {
     /// Gives a request. False: too many wait already, or the conversation has ended.
     #[napi]
     pub fn send(&self, line: String) -> bool {
+        // Nobody else sends, so what has room here has it below.
+        self.input.capacity() > LAST_LINES_MAX && self.send_last(line)
+    }
+
+    /// Gives one of the last requests, logout and shutdown, for which there is room. False: the conversation
+    /// has ended.
+    #[napi]
+    pub fn send_last(&self, line: String) -> bool {
         let line = if line.len() > LINE_BYTES_MAX {
             Line::TooLong
         } else {

@@ -7,6 +7,7 @@ const test = require('node:test');
 const ts = require('typescript');
 
 const offhook = require('..');
+const { folder } = require('./support/server.js');
 const exceptions = require('./types/exceptions.js');
 
 const ROOT = path.join(__dirname, '..');
@@ -53,6 +54,18 @@ test('each type of the vendor\'s is taken where an app gives it and fits where a
 
 test('what is beyond is typed, and what is wrong is told', () => {
   assert.deepEqual(compile(file('own.mts')).faults, []);
+});
+
+test('what the readme shows compiles', (t) => {
+  const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+  const snippets = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, snippet]) => snippet);
+  assert.equal(snippets.length, 2);
+  const given = "import { ZIM } from 'offhook';\ndeclare const zim: ZIM;\ndeclare const lastPosition: number;\n";
+  snippets.forEach((snippet, n) => {
+    const program = path.join(folder(t), 'readme.mts');
+    fs.writeFileSync(program, snippet.includes('import ') ? snippet : given + snippet);
+    assert.deepEqual(compile(program, { offhook: [OURS] }).faults, [], `snippet ${n + 1}`);
+  });
 });
 
 test('nothing about calls in the vendor\'s package is left out without a reason', () => {

@@ -22,6 +22,7 @@ const EVENTS = [
   'callHandledElsewhere',
   'callPrimaryDeviceChanged',
   'commandSettled',
+  'databaseSetAside',
 ];
 
 class Phone {

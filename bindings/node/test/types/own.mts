@@ -8,6 +8,9 @@ export async function extras(): Promise<void> {
   await zim.login('alice');
   const queued: ZIMCommandQueued = await zim.callInvite(['bob'], { timeout: 30, wait: 'disk' });
   const verdict: { callID: string; timeout: number } = await zim.callInvite(['bob'], { wait: 'verdict' });
+  const wait = Math.random() < 0.5 ? 'disk' : 'verdict';
+  const either = await zim.callInvite(['bob'], { wait });
+  console.log('op' in either ? either.op : either.timeout);
   const [first] = await zim.pending();
   console.log(queued.op, verdict.timeout, first?.command === 'callInvite', first?.lastError?.length);
   const { events, more } = await zim.eventsSince(0);
@@ -16,6 +19,7 @@ export async function extras(): Promise<void> {
     if (event.name === 'callUserStateChanged') console.log(event.params.callUserList[0]?.state === ZIMCallUserState.Quit);
     await zim.acknowledge(event.position);
   }
+  zim.on('databaseSetAside', (_, { path, pending, ended, lost }) => console.log(path, pending + ended + lost));
   zim.on('commandSettled', (_, { op, result, error }) => console.log(more, op, result?.callID, error?.data.retryable));
   const { missed } = await zim.markSeen(['a']);
   const { ring } = await zim.handlePush({ v: 1 });
