@@ -84,7 +84,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::restore`] and [`Self::open`].
-    pub(crate) async fn restore_for(backup: &Path, config: &Config) -> Result<Backup, Error> {
+    pub async fn restore_for(backup: &Path, config: &Config) -> Result<Backup, Error> {
         let user = UserId::parse("user", &config.user)?;
         check_token(config.token.as_deref())?;
         check_config(&link_config(config))?;
