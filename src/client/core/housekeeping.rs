@@ -25,7 +25,7 @@ const PUT_OFF_MS: i64 = 10_000;
 /// After a failure the next pass begins so much later.
 const RETRY_AFTER_MS: i64 = 60_000;
 /// Calls that one step removes: with all there is about them, a few milliseconds.
-const CALLS_A_STEP_MAX: usize = 50;
+pub const CALLS_A_STEP_MAX: usize = 50;
 /// Events that one step removes.
 const EVENTS_A_STEP_MAX: usize = 500;
 /// Commands that one step looks at.
