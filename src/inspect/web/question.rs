@@ -49,13 +49,14 @@ pub(super) enum Question {
 pub(super) async fn ask(shared: &Shared, question: Question) -> Result<Answer, Refusal> {
     let place = place(shared, &question).await?;
     let file = shared.file.clone();
-    let began = tokio::task::spawn_blocking(move || begin(&file, &question));
-    let (asked, answering) = began.await.map_err(|_| cut_short())?.map_err(|error| {
+    // The place is kept until the process has ended, also when nobody waits any more.
+    let began = tokio::task::spawn_blocking(move || Ok((begin(&file, &question)?, place)));
+    let failed = |error: io::Error| {
         let text = format!("cannot start a process for the question: {error}");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
-    })?;
+    };
+    let ((asked, answering), place) = began.await.map_err(|_| cut_short())?.map_err(failed)?;
     let answered = tokio::task::spawn_blocking(move || {
-        // Kept until the process has ended, also when nobody waits any more.
         let _place = place;
         answering.finish()
     });
