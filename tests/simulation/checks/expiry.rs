@@ -6,6 +6,7 @@ use offhook::Code;
 use offhook::call::{CallId, Command, CommandKind, Op};
 use offhook::client::core::WAIT_S_DEFAULT;
 use offhook::client::event::EventKind;
+use offhook::server::push::PushKind;
 
 use super::index::{Index, Known};
 use super::violation;
@@ -43,7 +44,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut settled: Vec<&Op> = Vec::new();
         for (at, time, what) in index.of(handset) {
             known.take(what);
-            if let OfHandset::Pushed { push, .. } = what {
+            if let OfHandset::Pushed { push, .. } = what
+                && push.kind == PushKind::Invite
+            {
                 pushed.insert(&push.call, push.timeout_s);
             }
             match what {
