@@ -147,6 +147,13 @@ pub struct Core {
     cursor_due: Option<Cursor>,
 }
 
+/// A command that the server has decided.
+struct Decided {
+    op: Op,
+    /// Whether by it this device came into the call, and nothing that waits is to leave it.
+    entered: bool,
+}
+
 /// One transaction of the core: what it writes, and what is told once it is committed.
 struct Work<'a> {
     tx: &'a Tx<'a>,
@@ -157,7 +164,7 @@ struct Work<'a> {
     /// Whether this engine is the one that syncs.
     syncing: bool,
     /// The command whose verdict is being taken in.
-    decided: Option<Op>,
+    decided: Option<Decided>,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
