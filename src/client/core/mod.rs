@@ -31,6 +31,7 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use housekeeping::CALLS_A_STEP_MAX;
 use housekeeping::Housekeeping;
 pub use lease::{LOOK_EVERY_MS, Role};
 use lease::{Lease, must_sync};
