@@ -48,6 +48,8 @@ pub struct Filter {
     pub search: Option<String>,
     /// Only calls created then or later, in ms.
     pub since_ms: Option<i64>,
+    /// Only calls down to this place, itself included: where to stop for now. A `next_flag` is one.
+    pub down_to: Option<i64>,
 }
 
 impl Default for Filter {
@@ -60,6 +62,7 @@ impl Default for Filter {
             with: None,
             search: None,
             since_ms: None,
+            down_to: None,
         }
     }
 }
@@ -411,7 +414,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 fn is_unfiltered(filter: &Filter) -> bool {
-    // `since` only says where the range ends.
+    // `since` and `down_to` only say where the range ends.
     filter.state.is_none() && !filter.missed && filter.with.is_none() && filter.search.is_none()
 }
 
@@ -465,6 +468,10 @@ fn page(filter: &Filter, has_members_user: bool) -> (String, Vec<Sql>) {
         conditions.push(format!("{key} >= ? AND create_time_ms >= ?"));
         values.push(Sql::Integer(since_ms.saturating_mul(SORT_KEYS_A_MS)));
         values.push(Sql::Integer(since_ms));
+    }
+    if let Some(down_to) = filter.down_to {
+        conditions.push(format!("{key} >= ?"));
+        values.push(Sql::Integer(down_to));
     }
     let conditions = conditions.join(" AND ");
     // Of somebody who stands in a call twice, it is one call.
