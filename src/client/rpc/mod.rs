@@ -15,7 +15,7 @@ mod slow;
 use tokio::sync::oneshot;
 
 pub use message::reply;
-pub use open::{Opening, config};
+pub use open::Opening;
 pub use session::Session;
 
 /// Most bytes of a line that is taken; a longer one is answered with an error.
