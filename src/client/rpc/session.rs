@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::message::{self, Id, Request};
 use super::methods::{self, Local, Method, Wait};
 use super::params::Params;
-use super::slow::{Answer, Slow, Work, ready};
+use super::slow::{Answer, Kind, Slow, Work, ready};
 use super::{Line, Out};
 use crate::call::{CommandKind, Op};
 use crate::client::engine::Engine;
@@ -116,7 +116,7 @@ impl Session {
     /// The app goes away: what was asked and is decided is said, then the engine is closed.
     async fn end(&mut self, asked: Option<Id>) -> Result<Result<(), Error>, Unheard> {
         let ended = timeout(SLOW_ENDS_WITHIN, async {
-            while !self.slow.is_empty() {
+            while !self.slow.may_end(asked.is_some()) {
                 tokio::select! {
                     biased;
                     Some(event) = self.events.next() => self.hear(event).await?,
@@ -267,8 +267,8 @@ impl Session {
     async fn logout(&mut self, id: Option<Id>) -> Result<(), Unheard> {
         let engine = self.engine.clone();
         let logged_out = async move { engine.logout().await.map(|()| json!({})) };
-        let begun = self.slow.begin_logout(id, Box::pin(logged_out)).await;
-        self.answer_if_done(begun).await
+        self.begin_slow(Kind::Logout, id, Box::pin(logged_out))
+            .await
     }
 
     async fn compact(&mut self, id: Option<Id>) -> Result<(), Unheard> {
@@ -277,7 +277,7 @@ impl Session {
             let done = engine.compact().await?;
             Ok(json!({ "bytesBefore": done.bytes_before, "bytesAfter": done.bytes_after }))
         };
-        self.begin_slow(id, Box::pin(compacted)).await
+        self.begin_slow(Kind::File, id, Box::pin(compacted)).await
     }
 
     async fn backup(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -290,7 +290,7 @@ impl Session {
             let copy = engine.backup(&path).await?;
             Ok(json!({ "path": path, "bytes": copy.bytes }))
         };
-        self.begin_slow(id, Box::pin(copied)).await
+        self.begin_slow(Kind::File, id, Box::pin(copied)).await
     }
 
     async fn renew_token(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -300,7 +300,7 @@ impl Session {
         };
         let engine = self.engine.clone();
         let renewed = async move { engine.renew_token(token).await.map(|()| json!({})) };
-        self.begin_slow(id, Box::pin(renewed)).await
+        self.begin_slow(Kind::Renewal, id, Box::pin(renewed)).await
     }
 
     async fn command(
@@ -419,13 +419,8 @@ impl Session {
         Ok(json!({ "events": events, "more": more }))
     }
 
-    async fn begin_slow(&mut self, id: Option<Id>, work: Work) -> Result<(), Unheard> {
-        let begun = self.slow.begin(id, work).await;
-        self.answer_if_done(begun).await
-    }
-
-    async fn answer_if_done(&self, begun: Option<Answer>) -> Result<(), Unheard> {
-        match begun {
+    async fn begin_slow(&mut self, kind: Kind, id: Option<Id>, work: Work) -> Result<(), Unheard> {
+        match self.slow.begin(kind, id, work).await {
             Some((id, result)) => self.answer(id, result).await,
             None => Ok(()),
         }
@@ -561,8 +556,10 @@ mod tests {
         let (output, mut said) = mpsc::channel(64);
         let mut session = Session::new(engine, events, output);
         for _ in 0..SLOW_MAX {
-            let never = Box::pin(std::future::pending());
-            session.begin_slow(None, never).await.unwrap();
+            for kind in [Kind::Renewal, Kind::File] {
+                let never = Box::pin(std::future::pending());
+                session.begin_slow(kind, None, never).await.unwrap();
+            }
         }
         let renewal = line("renewToken", json!({ "token": "t" }));
         session.take(renewal).await.unwrap();

@@ -10,11 +10,20 @@ use tokio::task::{JoinError, JoinSet};
 use super::message::Id;
 use crate::error::{Code, Error};
 
-/// Requests at a time that take long without being commands (renewToken, compact, backup).
+/// Requests of a kind that are under way at a time; each kind has its own room, so that an end is not
+/// refused for what else is under way.
 pub const SLOW_MAX: usize = 16;
-/// Requests for a logout that one logout answers. They have room beside the others, because an end is
-/// never refused for what else is under way.
-const LOGOUTS_MAX: usize = 16;
+
+/// What takes long.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// renewToken: waits for the server.
+    Renewal,
+    /// compact and backup: work on files.
+    File,
+    /// logout: waits for the server, for a while.
+    Logout,
+}
 
 /// What a request does.
 pub type Work = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
@@ -24,55 +33,47 @@ pub type Answer = (Option<Id>, Result<Value, Error>);
 /// Those that are under way.
 #[derive(Default)]
 pub struct Slow {
-    requests: JoinSet<Answer>,
+    renewals: JoinSet<Answer>,
+    files: JoinSet<Answer>,
     logouts: JoinSet<Answer>,
 }
 
 impl Slow {
     /// Has the engine asked now, in the order of the lines. Gives the answer if there is one at once; else
     /// it comes by [`Self::next`].
-    pub async fn begin(&mut self, id: Option<Id>, work: Work) -> Option<Answer> {
-        begin(&mut self.requests, SLOW_MAX, id, work).await
+    pub async fn begin(&mut self, kind: Kind, id: Option<Id>, mut work: Work) -> Option<Answer> {
+        let under_way = match kind {
+            Kind::Renewal => &mut self.renewals,
+            Kind::File => &mut self.files,
+            Kind::Logout => &mut self.logouts,
+        };
+        if under_way.len() >= SLOW_MAX {
+            let message = format!("{SLOW_MAX} requests are under way already; wait for one");
+            let error = Error::new(Code::TooManyRequests, "waiting", message);
+            return Some((id, Err(error)));
+        }
+        match ready(work.as_mut()).await {
+            Some(result) => Some((id, result)),
+            None => {
+                under_way.spawn(async move { (id, work.await) });
+                None
+            }
+        }
     }
 
-    /// The same for a logout.
-    pub async fn begin_logout(&mut self, id: Option<Id>, work: Work) -> Option<Answer> {
-        begin(&mut self.logouts, LOGOUTS_MAX, id, work).await
-    }
-
-    /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.logouts.is_empty()
+    /// Whether nothing is under way that an end waits for. One that was asked for does not wait for a new
+    /// token, of which there is no use any more.
+    pub fn may_end(&self, is_asked: bool) -> bool {
+        self.files.is_empty() && self.logouts.is_empty() && (is_asked || self.renewals.is_empty())
     }
 
     /// What is done next; nothing if nothing is under way. Safe to cancel.
     pub async fn next(&mut self) -> Option<Result<Answer, JoinError>> {
         tokio::select! {
-            Some(done) = self.requests.join_next() => Some(done),
+            Some(done) = self.renewals.join_next() => Some(done),
+            Some(done) = self.files.join_next() => Some(done),
             Some(done) = self.logouts.join_next() => Some(done),
             else => None,
-        }
-    }
-}
-
-async fn begin(
-    under_way: &mut JoinSet<Answer>,
-    most: usize,
-    id: Option<Id>,
-    mut work: Work,
-) -> Option<Answer> {
-    if under_way.len() >= most {
-        let message = format!("{most} requests are under way already; wait for one");
-        return Some((
-            id,
-            Err(Error::new(Code::TooManyRequests, "waiting", message)),
-        ));
-    }
-    match ready(work.as_mut()).await {
-        Some(result) => Some((id, result)),
-        None => {
-            under_way.spawn(async move { (id, work.await) });
-            None
         }
     }
 }
@@ -85,4 +86,28 @@ pub async fn ready<T>(work: impl Future<Output = T>) -> Option<T> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_that_is_asked_for_waits_for_files_and_a_logout_and_for_no_new_token() {
+        for (kind, asked, unasked) in [
+            (Kind::Renewal, true, false),
+            (Kind::File, false, false),
+            (Kind::Logout, false, false),
+        ] {
+            let mut slow = Slow::default();
+            assert!(slow.may_end(false) && slow.may_end(true));
+            let never = Box::pin(std::future::pending());
+            assert!(slow.begin(kind, None, never).await.is_none());
+            assert_eq!(
+                (slow.may_end(true), slow.may_end(false)),
+                (asked, unasked),
+                "{kind:?}"
+            );
+        }
+    }
 }
