@@ -4,7 +4,7 @@
 
 const { Conversation: Native } = require('./offhook.node');
 const { ZIMErrorCode } = require('./enums.js');
-const { ZIMError, closed, invalid, refused } = require('./errors.js');
+const { closed, invalid, refused, tooMany } = require('./errors.js');
 const { serialize } = require('./plain.js');
 
 /** A line that is longer is not taken (`LINE_BYTES_MAX` of the engine). */
@@ -57,9 +57,7 @@ class Conversation {
       }
       if (!send(line)) {
         if (this.#closing !== null) throw closed();
-        const code = ZIMErrorCode.CommonModuleTriggerSDKFrequencyLimit;
-        const message = 'too many requests wait for the engine; wait for one';
-        throw new ZIMError(code, 'TooManyRequests', message, { reason: 'waiting', retryable: true });
+        throw tooMany();
       }
       this.#next += 1;
       this.#waiting.set(id, { resolve: (result, line) => resolve(read(result, line)), reject });

@@ -28,6 +28,12 @@ function closed() {
   return new ZIMError(ZIMErrorCode.EngineClosed, 'Closed', message, { reason: 'closed', retryable: true });
 }
 
+function tooMany() {
+  const code = ZIMErrorCode.CommonModuleTriggerSDKFrequencyLimit;
+  const message = 'too many requests wait for the engine; wait for one';
+  return new ZIMError(code, 'TooManyRequests', message, { reason: 'waiting', retryable: true });
+}
+
 /** What was thrown, in words; it can be anything. */
 function described(thrown) {
   try {
@@ -37,4 +43,4 @@ function described(thrown) {
   }
 }
 
-module.exports = { ZIMError, closed, described, invalid, refused };
+module.exports = { ZIMError, closed, described, invalid, refused, tooMany };

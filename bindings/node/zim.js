@@ -3,12 +3,14 @@
 
 const { Conversation } = require('./conversation.js');
 const { ZIMConnectionEvent, ZIMConnectionState, ZIMErrorCode } = require('./enums.js');
-const { ZIMError, closed, described, invalid } = require('./errors.js');
+const { ZIMError, closed, described, invalid, tooMany } = require('./errors.js');
 const native = require('./offhook.node');
-const { isPlain } = require('./plain.js');
+const { isPlain, serialize } = require('./plain.js');
 
 /** How long login waits to hear whether the server takes the user. */
 const LOGIN_WAIT_MS = 5000;
+/** Requests that wait for a login behind a logout; as many as then wait for the engine. */
+const REQUESTS_BEHIND_MAX = 1000;
 
 const EVENTS = new Set([
   'callInvitationCreated',
@@ -96,7 +98,7 @@ class ZIM {
     if (this.#left !== null && !this.#left.isEnded) {
       // Behind a logout: then the file is free and the server knows. Here and not in a method of its own, so that this
       // goes on before the requests that wait for the same.
-      const turn = { over: this.#left.ended };
+      const turn = { over: this.#left.ended, requests: 0 };
       this.#next = turn;
       await turn.over;
       if (this.#next !== turn) throw closed();
@@ -271,8 +273,14 @@ class ZIM {
   }
 
   async #request(method, params, read) {
-    // Not before the login that was asked for before.
-    if (this.#next !== null) await this.#next.over;
+    const turn = this.#next;
+    if (turn !== null) {
+      // Not before the login that was asked for before; as it is given now.
+      turn.requests += 1;
+      if (turn.requests > REQUESTS_BEHIND_MAX) throw tooMany();
+      params = JSON.parse(serialize(params ?? {}, 'params'));
+      await turn.over;
+    }
     if (this.#destroyed) throw closed();
     if (this.#conversation === null) {
       const message = 'nobody is logged in; call login first';

@@ -22,7 +22,7 @@ unplug, plug          the network          quit [CALL]         leave it
 state                 how all is           end [CALL]          end it for all
 CALL: the last letters of its id           bye                 switch the phone off`;
 
-const { values, positionals } = parseArgs({
+const { values, positionals: [user] } = parseArgs({
   allowPositionals: true,
   options: {
     server: { type: 'string', default: '127.0.0.1:7443' },
@@ -31,7 +31,6 @@ const { values, positionals } = parseArgs({
     db: { type: 'string' },
   },
 });
-const [user] = positionals;
 if (user === undefined) {
   console.error('usage: phone.js USER [--server HOST:PORT] [--ca FILE] [--token T] [--db FILE]');
   process.exit(2);
@@ -98,7 +97,8 @@ async function unanswered() {
 async function going() {
   const { callList, pending } = await zim.queryCallInvitationList({ count: 100, state: ZIMCallState.Started });
   const isIn = ({ userID, state }) => userID === user && state === ZIMCallUserState.Accepted;
-  const calls = [...pending.reverse(), ...callList.filter(({ callUserList }) => callUserList.some(isIn))];
+  const asked = pending.filter(({ command }) => command !== 'callReject').reverse();
+  const calls = [...asked, ...callList.filter(({ callUserList }) => callUserList.some(isIn))];
   return [...new Set(calls.map(({ callID }) => callID))];
 }
 

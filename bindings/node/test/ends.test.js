@@ -125,7 +125,10 @@ test('a login right after a logout that nobody awaited begins when that is done,
   const order = [];
   alice.zim.logout().then(() => order.push('out'));
   const login = alice.zim.login('alice').then(() => order.push('in'));
-  const given = [1, 2, 3].map((n) => alice.zim.callInvite(['bob'], { extendedData: `${n}`, wait: 'disk' }));
+  const invitees = ['bob'];
+  const given = [1, 2, 3].map((n) => alice.zim.callInvite(invitees, { extendedData: `${n}`, wait: 'disk' }));
+  // They are what they were when they were given.
+  invitees.length = 0;
   await assert.rejects(alice.zim.login('alice'), { reason: 'loggedIn' });
   await login;
   assert.deepEqual(order, ['out', 'in']);
