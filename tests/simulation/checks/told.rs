@@ -253,7 +253,9 @@ impl<'a> Device<'a> {
             let open = open_before || self.is_open(taken.after) || self.was_in(before, taken.after);
             // While catching up, what is heard is the net effect of all that came in.
             let earlier = self.catching_up && self.was_open.get(id).copied().unwrap_or_default();
-            self.was_open.insert(id.clone(), open || earlier);
+            // Of what the process died over the file may have a ring that the log does not know of.
+            self.was_open
+                .insert(id.clone(), open || earlier || was_doubted);
             match self.catching_up {
                 true => self.caught_up.insert(id.clone()),
                 false => self.caught_up.remove(id),
