@@ -127,6 +127,11 @@ impl Fields<'_> {
         }
     }
 
+    /// Whether a column that has no name is a yes.
+    pub(super) fn flag_at(&self, column: usize) -> bool {
+        matches!(self.0.get_ref(column), Ok(ValueRef::Integer(number)) if number != 0)
+    }
+
     fn flag(&self, name: &str) -> bool {
         self.number(name) != 0
     }
