@@ -160,7 +160,7 @@ impl Snapshot<'_> {
         let (fits, values) = &wanted.fits;
         let (compares, order) = wanted.towards.words();
         let sql = format!(
-            "SELECT {list}, typeof({text}) = 'text', {fits} FROM {table} NOT INDEXED
+            "SELECT {list}, {key}, typeof({text}) = 'text', {fits} FROM {table} NOT INDEXED
               WHERE {key} {compares} ? AND ? {compares} {key} ORDER BY {key} {order}"
         );
         let mut last = None;
@@ -172,7 +172,7 @@ impl Snapshot<'_> {
         let values = values.iter().cloned().chain(bounds);
         let mut statement = self.connection().prepare_cached(&sql)?;
         let fit = statement.column_count().saturating_sub(1);
-        let is_row = fit.saturating_sub(1);
+        let (is_row, at) = (fit.saturating_sub(1), fit.saturating_sub(2));
         let mut found = statement.query(params_from_iter(values))?;
         while rows.len() < wanted.count {
             let row = match found.next() {
@@ -184,7 +184,7 @@ impl Snapshot<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let number = Fields(row).number(key);
+            let number = Fields(row).number_at(at);
             let is_after = wanted.towards.is_after(number, last.unwrap_or(after));
             if !is_after || !Fields(row).flag_at(is_row) {
                 self.note_damage(no_row());

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rusqlite::{Connection, ErrorCode, Params};
 
 pub(super) use super::damage::is_damage;
+use super::damage::{CALLS, COMMANDS, Towards, Wanted};
 use super::database::Database;
 use super::error::{Error, Problem};
 use super::givers::{RANKED, Ranked};
@@ -23,6 +24,9 @@ const PAGE_MAX: u32 = 100;
 
 /// Most entries of a timeline.
 pub const TIMELINE_MAX: usize = 10_000;
+
+/// Most pending commands that are looked for in a damaged file; the engine takes no more either.
+const PENDING_MAX: usize = 1_000;
 
 /// Which calls a list has in it. By default the newest twenty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +165,21 @@ impl<'a> Snapshot<'a> {
             Some(key) => self.rows(source, "WHERE sort_key = ?", [key], both)?,
             None => self.rows(source, "WHERE call_id = ?", [call_id], both)?,
         };
-        let found = found.into_iter().next();
+        let mut found = found.into_iter().next();
+        if let (None, None, Some(damage)) = (&found, key, self.take_damage()) {
+            // What is damaged is perhaps only the index.
+            let wanted = Wanted {
+                numbered: CALLS,
+                columns: CALL_COLUMNS,
+                fits: ("call_id = ?".to_owned(), vec![call_id.to_owned().into()]),
+                towards: Towards::Smaller,
+                until: i64::MIN,
+                count: 1,
+            };
+            let gathered = self.gather(&wanted, i64::MAX, both)?.rows;
+            found = gathered.into_iter().next().map(|(_, both)| both);
+            self.note_damage(damage);
+        }
         let call = match found {
             None => None,
             Some((mut call, mut details)) => {
@@ -200,12 +218,25 @@ impl<'a> Snapshot<'a> {
     }
 
     fn pending(&self) -> Result<Pending, Problem> {
-        let pending = self.rows(
+        let mut pending = self.rows(
             ("commands", COMMAND_COLUMNS),
             "WHERE verdict IS NULL ORDER BY n",
             [],
             pending_command,
         )?;
+        if let Some(damage) = self.take_damage() {
+            let wanted = Wanted {
+                numbered: COMMANDS,
+                columns: COMMAND_COLUMNS,
+                fits: ("verdict IS NULL".to_owned(), Vec::new()),
+                towards: Towards::Larger,
+                until: i64::MAX,
+                count: PENDING_MAX,
+            };
+            let found = self.gather(&wanted, i64::MIN, pending_command)?.rows;
+            pending = found.into_iter().map(|(_, command)| command).collect();
+            self.note_damage(damage);
+        }
         let damage = self.damage(pending.is_empty())?;
         Ok(Pending { pending, damage })
     }

@@ -127,9 +127,17 @@ impl Fields<'_> {
         }
     }
 
-    /// Whether a column that has no name is a yes.
+    /// The number in a column that has no name; 0 if there is none.
+    pub(super) fn number_at(&self, column: usize) -> i64 {
+        match self.0.get_ref(column) {
+            Ok(ValueRef::Integer(number)) => number,
+            _ => 0,
+        }
+    }
+
+    /// Whether such a column is a yes.
     pub(super) fn flag_at(&self, column: usize) -> bool {
-        matches!(self.0.get_ref(column), Ok(ValueRef::Integer(number)) if number != 0)
+        self.number_at(column) != 0
     }
 
     fn flag(&self, name: &str) -> bool {

@@ -242,6 +242,9 @@ fn a_damaged_index_keeps_no_call_from_being_found() {
         let mut expected = ids(&sound[0]);
         expected.reverse();
         assert_eq!(ids(&exported(&fixture).0), expected, "{index}");
+        let (story, _) = read(&fixture, &["call", "old-77", "--json"]);
+        assert_eq!(story[0]["call"]["call_id"], "old-77", "{index}");
+        assert_eq!(story[0]["call"]["members"][1]["user_id"], "user-2");
     }
 }
 
@@ -257,15 +260,23 @@ fn calls_that_only_commands_tell_of_are_exported_beside_damaged_ones() {
         .filter(|op: &String| op.starts_with("late-"))
         .collect();
     assert!(expected.len() > 500 && expected.len() < 600);
-    let (_, others, note) = exported(&fixture);
+    let (_, others, told) = exported(&fixture);
     let found: BTreeSet<String> = others.iter().cloned().collect();
     assert_eq!(others.len(), found.len(), "one twice");
+    let (pending, note) = read(&fixture, &["pending", "--json"]);
+    let pending = pending[0]["pending"].as_array().unwrap();
+    let pending = pending
+        .iter()
+        .map(|command| command["op"].as_str().unwrap());
+    let waiting: Vec<&str> = pending.filter(|op| op.starts_with("late-")).collect();
+    assert_eq!(waiting.len(), expected.len());
+    assert!(note.contains("is damaged"), "{note}");
     let late: BTreeSet<String> = found
         .into_iter()
         .filter(|op| op.starts_with("late-"))
         .collect();
     assert_eq!(late, expected);
-    assert!(note.contains("is damaged"), "{note}");
+    assert!(told.contains("is damaged"), "{told}");
 }
 
 /// What `doctor` finds; it has to be an error.
