@@ -66,6 +66,13 @@ impl Towards {
         }
     }
 
+    /// Whether each of these comes after the one before it, and the first after `from`.
+    pub(super) fn is_order<T>(self, from: i64, rows: &[(i64, T)]) -> bool {
+        let before = std::iter::once(from).chain(rows.iter().map(|(key, _)| *key));
+        let mut both = before.zip(rows);
+        both.all(|(before, (key, _))| self.is_after(*key, before))
+    }
+
     /// How a question begins with a key and goes on.
     fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -254,7 +261,7 @@ impl Snapshot<'_> {
 
 /// SQLite trusts the pages in that rows are in order and as its tables have them, so a damaged one
 /// could lead in a circle, or be taken for rows of nothing.
-fn no_row() -> rusqlite::Error {
+pub(super) fn no_row() -> rusqlite::Error {
     let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
     let text = "what stands for a row is none";
     rusqlite::Error::SqliteFailure(code, Some(text.to_owned()))

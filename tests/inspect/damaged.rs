@@ -156,13 +156,15 @@ const FILTERS: [(&[&str], &str); 5] = [
 
 #[test]
 fn every_call_beside_damaged_pages_is_paged_and_exported_once() {
-    // Two with a sound one between them, one alone, the first, the last, and all below an inner one.
+    // The first, the last, several in a row, and sound ones between damaged ones, also where more
+    // is damaged before and behind than is sound.
     for spoiled in [
-        &[3, 5][..],
-        &[7, 8, 9],
-        &[0],
+        &[0][..],
         &[usize::MAX],
+        &[7, 8, 9],
         &[2, 4, 6, 8, 10],
+        &[3, 4, 5, 7],
+        &[5, 7, 8, 9],
     ] {
         let fixture = long();
         let keys = keys(&fixture);
@@ -185,6 +187,31 @@ fn every_call_beside_damaged_pages_is_paged_and_exported_once() {
         assert!(note.contains("is damaged"), "{note}");
         let (_, note) = read(&fixture, &["calls", "--json", "--count", "100", "--missed"]);
         assert_eq!(note.contains("is damaged"), !note.is_empty());
+    }
+}
+
+#[test]
+fn pages_in_the_place_of_others_lead_nobody_in_a_circle() {
+    for (from, to) in [(8, 6), (4, 6)] {
+        let fixture = long();
+        let keys = keys(&fixture);
+        let leaves = leaves(&fixture, "calls");
+        let mut content = fs::read(&fixture.database).unwrap();
+        let from = (leaves[from] - 1) * PAGE;
+        content.copy_within(from..from + PAGE, (leaves[to] - 1) * PAGE);
+        fs::write(&fixture.database, &content).unwrap();
+        let listed = pages(&fixture, &[]);
+        let (mut recorded, ..) = exported(&fixture);
+        recorded.reverse();
+        for calls in [listed, recorded] {
+            let times = calls.iter().map(|call| call["create_time_ms"].as_i64());
+            let times: Vec<_> = times.collect();
+            assert!(times.is_sorted_by(|newer, older| newer >= older));
+            let once: BTreeSet<String> = ids(&calls).into_iter().collect();
+            assert_eq!(once.len(), calls.len());
+            // What was on the page, and what the wrong one hides.
+            assert!(calls.len() < keys.len() && calls.len() > keys.len() - 60);
+        }
     }
 }
 
@@ -324,7 +351,7 @@ fn a_file_of_which_much_is_gone_shows_the_calls_that_are_left() {
     let whole = fs::read(&fixture.database).unwrap();
     let third = whole.len() / PAGE / 3 * PAGE;
     // Also in the middle of a page, of which the rest then reads as zeros.
-    for bytes in [third, third + 100, third + PAGE / 2, third + PAGE - 100] {
+    for bytes in (third..third + PAGE).step_by(100) {
         fs::write(&fixture.database, &whole[..third]).unwrap();
         let connection = Connection::open(&fixture.database).unwrap();
         connection
@@ -345,6 +372,7 @@ fn a_file_of_which_much_is_gone_shows_the_calls_that_are_left() {
         }
         let missed: Vec<&String> = expected.iter().filter(|id| !found.contains(id)).collect();
         assert!(missed.is_empty(), "{bytes}: {missed:?}");
+        assert!(found.iter().all(|id| !id.is_empty()), "{bytes}: {found:?}");
         doctor(&fixture);
     }
 }

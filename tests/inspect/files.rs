@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::Value;
 
-use super::{Fixture, NEWEST, SCHEMA, STORY, assert_failed, files, inspect, json};
+use super::{Fixture, NEWEST, SCHEMA, STORY, assert_done, assert_failed, files, inspect, json};
 
 const QUESTIONS: [&[&str]; 6] = [
     &["calls"],
@@ -108,6 +110,34 @@ fn while_the_app_writes() {
     assert_eq!(pending_ops(&pending).len(), 4);
     drop(app);
     assert_eq!(fixture.files().len(), 1);
+}
+
+#[test]
+fn while_the_app_writes_without_a_pause() {
+    let fixture = Fixture::new();
+    let app = fixture.app();
+    app.pragma_update(None, "synchronous", "OFF").unwrap();
+    queue(&app, "op-8");
+    let (done, writes) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (is_done, count) = (&done, &writes);
+    let answers: Vec<Output> = thread::scope(|scope| {
+        scope.spawn(move || {
+            while !is_done.load(Ordering::Relaxed) {
+                let written = app.execute("UPDATE feed SET cursor = cursor + 1", []);
+                count.fetch_add(u64::from(written.is_ok()), Ordering::Relaxed);
+            }
+        });
+        let answers = (0..5).map(|_| inspect(&fixture.database, &["pending", "--json"]));
+        let answers = answers.collect();
+        done.store(true, Ordering::Relaxed);
+        answers
+    });
+    assert!(writes.load(Ordering::Relaxed) > 0);
+    for answer in answers {
+        assert_done(&answer);
+        let pending = serde_json::from_slice(&answer.stdout).unwrap();
+        assert_eq!(pending_ops(&pending), ["op-6", "op-7", "op-8"]);
+    }
 }
 
 #[test]

@@ -58,6 +58,24 @@ fn what_a_copy_s_original_did_is_told_by_its_name_or_none() {
     assert_eq!(device(&all, "user callAccept"), "");
 }
 
+#[test]
+fn what_the_original_s_app_was_told_is_known_by_its_place_in_the_journal() {
+    let fixture = Fixture::new();
+    let app = fixture.app();
+    // As in the copy of a device that never sent anything.
+    app.execute_batch(
+        "DELETE FROM commands;
+         UPDATE meta SET value = 'tablet' WHERE key = 'device_id';
+         UPDATE sqlite_sequence SET seq = seq + (1 << 40) WHERE name = 'journal';
+         INSERT INTO journal (at_ms, call_id, name, params)
+         VALUES (1767229210201, 'call-team', 'callInvitationEnded', '{}');",
+    )
+    .unwrap();
+    let team = devices(&fixture.json(&["call", "call-team"]));
+    assert_eq!(device(&team, "app callUserStateChanged"), "");
+    assert_eq!(device(&team, "app callInvitationEnded"), "tablet");
+}
+
 #[tokio::test]
 async fn a_restored_file_names_its_device_for_its_own_commands_alone() {
     let fixture = Fixture::bare();

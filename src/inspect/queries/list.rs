@@ -3,7 +3,7 @@
 use rusqlite::params_from_iter;
 use rusqlite::types::Value as Sql;
 
-use super::super::damage::{CALLS, Gathered, Towards, Wanted, is_damage};
+use super::super::damage::{CALLS, Gathered, Towards, Wanted, is_damage, no_row};
 use super::super::error::Problem;
 use super::super::model::{Call, CallPage, Member};
 use super::super::rows::{CALL_COLUMNS, call};
@@ -64,6 +64,10 @@ impl Snapshot<'_> {
             params_from_iter(values),
             |row| (row.number("sort_key"), call(row)),
         )?;
+        // A page in another one's place leads on from there, so that the list would have no end.
+        if !Towards::Smaller.is_order(below, &keyed) {
+            self.note_damage(no_row());
+        }
         let mut reached = 0;
         if let Some(damage) = self.take_damage() {
             let gathered = self.calls_in_spite(filter, below, count + 1)?;
