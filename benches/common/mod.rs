@@ -67,6 +67,11 @@ impl Times {
         sorted[rank.clamp(1, sorted.len()) - 1]
     }
 
+    /// All of them, in microseconds.
+    pub fn sum(&self) -> f64 {
+        self.0.iter().sum()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

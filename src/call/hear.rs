@@ -27,6 +27,9 @@ pub struct Viewer<'a> {
     pub shown: &'a Shown,
     /// Whether the change comes as it happens, and not on catching up.
     pub live: bool,
+    /// Whether the record comes with the verdict by which this device came into the call. It may
+    /// tell nothing of that any more: since then the call may have moved on.
+    pub entered: bool,
     /// The server's clock, as well as this device knows it.
     pub now: Millis,
 }
@@ -147,6 +150,11 @@ impl Compared<'_> {
     fn in_call_here_before(&self) -> bool {
         self.me_before()
             .is_some_and(|me| me.state == UserState::Accepted && self.is_here(me.primary_device()))
+    }
+
+    /// Whether this device was in the call at some time before the record as it is now.
+    fn was_in_call_here(&self) -> bool {
+        self.viewer.entered || self.in_call_here_before()
     }
 
     fn open_here_before(&self) -> bool {
@@ -320,7 +328,7 @@ impl Compared<'_> {
         match state {
             UserState::Accepted | UserState::Rejected => self.answered_elsewhere(closing),
             UserState::Timeout => Some(self.timeout_event()),
-            UserState::Cancelled => Some(self.own_cancelled(same)),
+            UserState::Cancelled => Some(self.own_cancelled(shown.rung, same)),
             UserState::Unknown
             | UserState::Inviting
             | UserState::Offline
@@ -331,7 +339,7 @@ impl Compared<'_> {
             | UserState::BeCancelled => match &self.after.ending {
                 Some(ending) if same => Some(self.ended_event(ending)),
                 // Longer ago than the record remembers.
-                Some(_) | None => Some(self.own_cancelled(false)),
+                Some(_) | None => Some(self.own_cancelled(shown.rung, false)),
             },
         }
     }
@@ -340,12 +348,12 @@ impl Compared<'_> {
     /// that invitation was over before it could ring here. What closes it closes the call here,
     /// unless the verdict of a quit has done that.
     fn asked_again_in_vain(&self, shown: &Shown) -> Option<CallEvent> {
-        if !self.in_call_here_before() || shown.left || self.me.invitation <= shown.rung {
+        if !self.was_in_call_here() || shown.left || self.me.invitation <= shown.rung {
             return None;
         }
         match self.me.state {
             UserState::Timeout => Some(self.timeout_event()),
-            UserState::Cancelled => Some(self.own_cancelled(true)),
+            UserState::Cancelled => Some(self.own_cancelled(self.me.invitation, true)),
             UserState::Inviting | UserState::NotYetReceived | UserState::Received => self
                 .after
                 .ending
@@ -381,8 +389,14 @@ impl Compared<'_> {
         })
     }
 
-    fn own_cancelled(&self, data_is_known: bool) -> CallEvent {
-        let inviter = self.me.inviter.as_ref().unwrap_or(&self.after.caller);
+    fn own_cancelled(&self, invitation: u32, data_is_known: bool) -> CallEvent {
+        // Another invitation may have been made by somebody else.
+        let before = self.before.and_then(|call| call.member(self.viewer.user));
+        let asked = [Some(self.me), before].into_iter().flatten();
+        let inviter = asked
+            .filter(|member| member.invitation == invitation)
+            .find_map(|member| member.inviter.as_ref())
+            .unwrap_or(&self.after.caller);
         let data = if data_is_known {
             self.me.data.clone()
         } else {
@@ -416,7 +430,7 @@ impl Compared<'_> {
 
     /// The call moved from this device to another one.
     fn moved_away(&self) -> Option<CallEvent> {
-        let left_here = self.me.state.is_in_or_left() && self.in_call_here_before();
+        let left_here = self.me.state.is_in_or_left() && self.was_in_call_here();
         let primary = self
             .me
             .primary_device()

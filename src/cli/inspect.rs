@@ -54,6 +54,9 @@ pub enum Question {
     Export(ExportArgs),
     Watch(WatchArgs),
     Web(web::Args),
+    /// Answer a question of the page that `web` serves, which runs this.
+    #[command(hide = true)]
+    Answer,
 }
 
 /// List the calls that the user made, was invited to or joined, newest first.
@@ -182,6 +185,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Question::Watch(WatchArgs {}) => stream::watch(open(&file)?, &file, how),
         // It opens the file for each look.
         Question::Web(args) => web::run(&file, &args),
+        Question::Answer => web::answer(&file),
     }
 }
 
@@ -279,6 +283,7 @@ fn filter(args: CallsArgs) -> Filter {
         with: args.with,
         since_ms: args.since,
         search: None,
+        down_to: None,
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) const EVENTS_UNACKNOWLEDGED_LEAST: u64 = 1_000;
 ///
 /// A call is never removed while it goes on, while a command about it waits for its verdict, or while
 /// it was missed and the user has not seen that; of the latter the oldest go when there are more
-/// than 10,000 of them beyond the rest. Only the engine that is connected removes anything.
+/// than 10,000 of them beyond the rest. Only the engine that connects removes anything, and calls only
+/// once it has heard all that it missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// How long after its end a call is kept, by the server's clock, as it was last heard: a device

@@ -45,6 +45,8 @@ pub struct Filter {
     pub search: Option<String>,
     /// Only calls created then or later, in ms.
     pub since_ms: Option<i64>,
+    /// Only calls down to this place, itself included: where to stop for now. A `next_flag` is one.
+    pub down_to: Option<i64>,
 }
 
 impl Default for Filter {
@@ -57,6 +59,7 @@ impl Default for Filter {
             with: None,
             search: None,
             since_ms: None,
+            down_to: None,
         }
     }
 }

@@ -169,6 +169,16 @@ fn closed_and_asked_again() {
     );
 
     let mut scene = ringing();
+    scene.act("cid1", accept());
+    scene.act("ann1", cancel(&["bob"]));
+    scene.act("cid1", ring(&["bob"]));
+    assert_eq!(
+        scene.connect("bob2"),
+        ["cancelled, invited by ann: ", "received from cid"],
+        "each by who made it"
+    );
+
+    let mut scene = ringing();
     scene.act("bob1", accept());
     scene.act("bob1", quit());
     scene.act("ann1", ring(&["bob"]));

@@ -200,6 +200,7 @@ impl History {
             device: &with,
             shown,
             live,
+            entered: false,
             now,
         };
         let heard = hear(phone.record.as_ref(), &after, &viewer(&phone.shown));
@@ -294,6 +295,7 @@ fn check_one_by_one(name: &str, phone: &Phone, now: i64, at_once: &Shown) {
             device: &with,
             shown: &shown,
             live: phone.unheard.len() == 1,
+            entered: false,
             now: *at,
         };
         let heard = hear(record.as_ref(), after, &viewer);

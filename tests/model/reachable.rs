@@ -202,6 +202,7 @@ fn listen(before: &Call, after: &Call, happened: &Happened, dialling: [bool; 2])
             device: &with,
             shown: &shows,
             live: true,
+            entered: false,
             now: START,
         };
         let known = before.member(&who).map(|_| before.seen_by(&who));

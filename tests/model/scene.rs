@@ -131,6 +131,7 @@ impl Scene {
             device: &with,
             shown: &phone.shown,
             live,
+            entered: false,
             now: self.world.now,
         };
         let heard = hear(phone.record.as_ref(), &after, &viewer);

@@ -1,5 +1,7 @@
 //! `offhook rpc`, driven over stdin and stdout by a program in another language (`drive.py`, which
-//! needs nothing but Python 3), against a server of its own: every method, every event.
+//! needs nothing but Python 3), against a server of its own: every method, every event. And the same conversation as bindings open it (`opening`).
+
+mod opening;
 
 use std::path::Path;
 use std::process::Command;

@@ -4,6 +4,7 @@ use offhook::client::core::Core;
 
 use super::observe::{End, Handset, OfHandset, OfNetwork, OfServer, TrueMs};
 use super::scenario::Fault;
+use super::server::Backup;
 use super::world::{Happens, World};
 
 /// When a process that was to die at an operation of its disk dies without one.
@@ -263,8 +264,11 @@ impl World {
                 }
             }
             Fault::ServerRestored { .. } if self.server.run > 0 => {
-                let snapshot = self.server.disk.snapshot();
-                self.server.backups.insert(place, snapshot);
+                let backup = Backup {
+                    snapshot: self.server.disk.snapshot(),
+                    doubted: self.server.notes.doubted(),
+                };
+                self.server.backups.insert(place, backup);
                 self.log_server(OfServer::BackedUp);
             }
             _ => {}
@@ -308,13 +312,14 @@ impl World {
     }
 
     fn server_is_restored(&mut self, place: usize, back_ms: i64, off_ms: i64) {
-        let Some(snapshot) = self.server.backups.remove(&place) else {
+        let Some(backup) = self.server.backups.remove(&place) else {
             return;
         };
         self.server_ends(End::Killed, false);
         self.server.doom = None;
         self.server.disk.process_ends(false);
-        self.server.disk.restore(&snapshot);
+        self.server.disk.restore(&backup.snapshot);
+        self.server.notes.put_back(backup.doubted);
         self.record.weakened.server_restored = true;
         let to = (self.now - back_ms).max(500);
         self.log_server(OfServer::Restored { to });

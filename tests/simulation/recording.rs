@@ -34,6 +34,17 @@ impl Notes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was written to a commit whose end was not heard, and not asked for since. A copy of
+    /// the file may have it as well.
+    pub fn doubted(&self) -> Option<Vec<Change>> {
+        self.lock().doubted.clone()
+    }
+
+    /// The file is a copy now, which was made when this was doubted.
+    pub fn put_back(&self, doubted: Option<Vec<Change>>) {
+        self.lock().doubted = doubted;
+    }
+
     fn commit(&self, changes: Vec<Change>, doubted: bool) {
         let mut inner = self.lock();
         for change in &changes {

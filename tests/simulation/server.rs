@@ -9,7 +9,7 @@ use offhook::server::settings::Settings;
 
 use super::complaints;
 use super::disk::{Disk, Snapshot};
-use super::observe::{BEGIN_MS, End, Handset, OfServer, TrueMs, What};
+use super::observe::{BEGIN_MS, Change, End, Handset, OfServer, TrueMs, What};
 use super::recording::{Notes, Recording};
 use super::seed::Rng;
 use super::world::{Happens, World};
@@ -19,6 +19,13 @@ use offhook::protocol::ToDevice;
 const MONO_BEGIN: TrueMs = 77_000_000;
 /// How long a server that cannot start waits.
 const OPEN_AGAIN_MS: i64 = 2_000;
+
+/// A copy of the server's file.
+pub struct Backup {
+    pub snapshot: Snapshot,
+    /// What was in doubt when it was made.
+    pub doubted: Option<Vec<Change>>,
+}
 
 /// The server.
 pub struct Server {
@@ -36,7 +43,7 @@ pub struct Server {
     /// Counts the times at which all TLS sessions were forgotten.
     pub tls_key: u64,
     pub doom: Option<(End, i64)>,
-    pub backups: BTreeMap<usize, Snapshot>,
+    pub backups: BTreeMap<usize, Backup>,
     /// Whether its store was made to fail, so that it may complain.
     pub may_complain: bool,
     rng: Rng,

@@ -28,6 +28,8 @@ fn a_developer_sees_a_call_in_the_browser_asks_in_sql_and_watches_one_arrive() {
     };
     let fixture = Fixture::new();
     let story = Page::of(&fixture.database);
+    let long = Fixture::long();
+    let long = Page::of(&long.database);
     let folder = tempfile::tempdir().unwrap();
     let (_server, address) = serve(folder.path());
     let database = folder.path().join("alice.db");
@@ -42,6 +44,7 @@ fn a_developer_sees_a_call_in_the_browser_asks_in_sql_and_watches_one_arrive() {
                 chromium.as_path(),
                 Path::new(&story.link),
                 Path::new(&live.link),
+                Path::new(&long.link),
             ])
             .args([&screenshots, &folder.path().join("profile")])
             .stdout(Stdio::piped())

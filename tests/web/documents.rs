@@ -5,7 +5,7 @@ use std::fs;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Fixture, Page, offhook};
+use super::{BEGIN_MS, Fixture, LONG, Page, offhook};
 
 #[test]
 fn the_documents_are_those_of_json() {
@@ -63,6 +63,66 @@ fn calls_are_found_by_people_ids_and_data_and_filtered_and_paged() {
         }
     }
     assert_eq!(paged, ids(&session.document("/api/calls")));
+}
+
+#[test]
+fn a_search_looks_at_so_many_calls_a_request_and_says_where_to_go_on() {
+    let fixture = Fixture::long();
+    let page = Page::of(&fixture.database);
+    let session = page.enter();
+    let (mut next, mut found, mut steps) = (0, Vec::new(), Vec::new());
+    loop {
+        let step = session.document(&format!("/api/calls?q=NEEDLE&next_flag={next}"));
+        found.extend(ids(&step).into_iter().map(str::to_owned));
+        next = step["next_flag"].as_i64().unwrap();
+        steps.push(step["searched_to_ms"].clone());
+        if next == 0 {
+            break;
+        }
+    }
+    assert_eq!(found, ["call-00000"]);
+    let looked_back = |calls: i64| json!(BEGIN_MS + (LONG - calls) * 1_000);
+    assert_eq!(
+        steps,
+        [looked_back(20_000), looked_back(40_000), Value::Null]
+    );
+    // A page that is full goes on where it ended, as any does.
+    let full = session.document("/api/calls?q=bob&count=3");
+    assert_eq!(ids(&full), ["call-44999", "call-44998", "call-44997"]);
+    assert_eq!(full["searched_to_ms"], Value::Null);
+    let next = full["next_flag"].as_i64().unwrap();
+    let second = session.document(&format!("/api/calls?q=bob&count=2&next_flag={next}"));
+    assert_eq!(ids(&second), ["call-44996", "call-44995"]);
+    // Nothing is older than what is asked for, so there is nothing to go on with.
+    let since = BEGIN_MS + (LONG - 10) * 1_000;
+    let recent = session.document(&format!("/api/calls?q=needle&since={since}"));
+    assert_eq!((&recent["next_flag"], ids(&recent).len()), (&json!(0), 0));
+}
+
+#[test]
+fn a_search_finds_ids_and_users_however_far_back_at_once() {
+    let fixture = Fixture::long();
+    let page = Page::of(&fixture.database);
+    let session = page.enter();
+    let named = |query: &str| {
+        let step = session.document(&format!("/api/calls?{query}"));
+        assert_eq!(ids(&step), Vec::<&str>::new(), "{query}");
+        let named = step["named"].as_array().unwrap();
+        let named = named.iter().map(|call| call["call_id"].as_str().unwrap());
+        named.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(named("q=call-00007"), ["call-00007"]);
+    assert_eq!(named("q=call-0000").len(), 5, "a few of them are enough");
+    assert_eq!(named("q=zoe"), ["call-00000"]);
+    assert_eq!(named("q=zo"), ["call-00000"]);
+    assert_eq!(named("q=zo&state=started"), Vec::<String>::new());
+    assert_eq!(named("q=zoe&missed=1"), Vec::<String>::new());
+    assert_eq!(named("q=needle"), Vec::<String>::new());
+    assert_eq!(named("q=%25"), Vec::<String>::new());
+    let story = Fixture::new();
+    let other = Page::of(&story.database);
+    let all = other.enter().document("/api/calls?q=carol");
+    assert_eq!(all["named"], json!([]), "it is found already");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use super::{Fixture, Page, offhook};
+use super::{Fixture, Page, Session, offhook};
 
 #[test]
 fn what_is_too_long_is_refused_and_the_page_goes_on() {
@@ -51,24 +51,39 @@ fn what_is_no_http_is_closed_and_the_page_goes_on() {
 }
 
 #[test]
-fn peers_that_say_nothing_are_let_go_and_keep_nobody_out() {
+fn peers_that_say_nothing_keep_nobody_out_and_the_oldest_of_too_many_are_let_go() {
     let fixture = Fixture::new();
     let page = Page::of(&fixture.database);
     let session = page.enter();
-    // More than may be connected at a time, some silent and some in the middle of a line.
-    let silent: Vec<TcpStream> = (0..40)
+    // More than may wait at a time, some silent and some in the middle of a line.
+    let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", page.port);
+    let (first, rest) = request.split_at(8);
+    let mut silent: Vec<TcpStream> = (0..40)
         .map(|number| {
             let mut stream = TcpStream::connect(("127.0.0.1", page.port)).unwrap();
             if number % 2 == 0 {
-                stream.write_all(b"GET / HT").unwrap();
+                stream.write_all(first.as_bytes()).unwrap();
             }
             stream
         })
         .collect();
     session.document("/api/calls");
-    for mut stream in silent {
-        // Ends, with an answer or without.
-        let _ = stream.read_to_end(&mut Vec::new());
+    // The newer ones are still there, and can still ask.
+    let mut newer = silent.split_off(20);
+    for (number, stream) in newer.iter_mut().enumerate() {
+        if number % 2 == 1 {
+            stream.write_all(first.as_bytes()).unwrap();
+        }
+        stream.write_all(rest.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{number}");
+    }
+    // Ends without an answer.
+    for mut stream in silent.into_iter().take(8) {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty());
     }
 }
 
@@ -99,17 +114,13 @@ fn a_signal_ends_it_cleanly_also_in_the_middle_of_a_question() {
     let fixture = Fixture::new();
     let mut page = Page::of(&fixture.database);
     let cookie = page.enter().cookie;
-    let sql =
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
-    let body = format!(r#"{{"sql":"{sql}"}}"#);
-    let mut stream = TcpStream::connect(("127.0.0.1", page.port)).unwrap();
-    let request = format!(
-        "POST /api/sql HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {cookie}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        page.port,
-        body.len()
+    let session = Session {
+        page: &page,
+        cookie,
+    };
+    let _asked = session.begin_sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     );
-    stream.write_all(request.as_bytes()).unwrap();
     let id = page.process.id().to_string();
     assert!(
         Command::new("kill")

@@ -23,6 +23,9 @@ const SCHEMA: [&str; 3] = [
     include_str!("../../schema/client/0002_lease.sql"),
     include_str!("../../schema/client/0003_lists.sql"),
 ];
+/// More calls than one request of a search looks at; when the first of them was made.
+const LONG: i64 = 45_000;
+const BEGIN_MS: i64 = 1_767_225_600_000;
 const STORY: &str = include_str!("../inspect/story.sql");
 
 fn offhook() -> Command {
@@ -55,6 +58,28 @@ impl Fixture {
         app.pragma_update(None, "application_id", 0x4f68_6b31)
             .unwrap();
         Self { folder, database }
+    }
+
+    /// Alice rang bob [`LONG`] times, a second each. The oldest call has a note in it, and was with zoe.
+    fn long() -> Self {
+        let fixture = Self::empty();
+        let sql = format!(
+            "BEGIN;
+             WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {LONG} - 1)
+             INSERT INTO calls (sort_key, call_id, epoch, revision, mode, caller, create_time_ms, timeout_s,
+                 extended_data, not_received_check, state, end_time_ms, my_state)
+             SELECT ({BEGIN_MS} + n * 1000) << 11, printf('call-%05d', n), 7, 1, 'general', 'alice',
+                    {BEGIN_MS} + n * 1000, 60, iif(n = 0, 'the needle', ''), 0, 'ended',
+                    {BEGIN_MS} + n * 1000, 'accepted' FROM n;
+             INSERT INTO members SELECT sort_key, 0, 'alice', NULL, 0, 0, 0, 0, '', 'accepted', 1,
+                    create_time_ms, '', 'alice', NULL, create_time_ms, 0, 0, 1 FROM calls;
+             INSERT INTO members SELECT sort_key, 1, iif(create_time_ms = {BEGIN_MS}, 'zoe', 'bob'),
+                    'alice', 1, create_time_ms, 60, create_time_ms, '', 'rejected', 1,
+                    create_time_ms, '', NULL, NULL, 0, 0, 0, 0 FROM calls;
+             COMMIT;"
+        );
+        fixture.app().execute_batch(&sql).unwrap();
+        fixture
     }
 
     /// A connection such as the app has.
@@ -190,6 +215,21 @@ impl Session<'_> {
             ("Content-Type", "application/json"),
         ];
         self.page.request("POST /api/sql", &headers, body)
+    }
+
+    /// Asks a question and goes on without its answer.
+    fn begin_sql(&self, sql: &str) -> TcpStream {
+        let body = serde_json::json!({ "sql": sql }).to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.page.port)).unwrap();
+        let request = format!(
+            "POST /api/sql HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.page.port,
+            self.cookie,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
     }
 
     fn sql(&self, sql: &str) -> Answer {

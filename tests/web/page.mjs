@@ -1,9 +1,10 @@
 // Drives the page as a developer would. Arguments: Chromium, the link to a database with a story
-// in it, the link to one that an engine has open, a folder for screenshots, one for the profile.
+// in it, the link to one that an engine has open, the link to a long one, a folder for screenshots,
+// one for the profile.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
-const [executablePath, storyLink, liveLink, screenshots, profile] = process.argv.slice(2);
+const [executablePath, storyLink, liveLink, longLink, screenshots, profile] = process.argv.slice(2);
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
@@ -129,6 +130,36 @@ for (const [name, hash] of [['calls', '#/calls'], ['call', '#/calls/call-team'],
 }
 seen('all of it on a phone');
 
+const long = await open();
+await long.goto(longLink);
+await long.locator('.row').first().waitFor();
+let goOn;
+const held = new Promise((resolve) => { goOn = resolve; });
+let steps = 0;
+await long.route(/api\/calls\?.*q=/, async (route) => {
+  steps += 1;
+  if (steps === 2) await held;
+  await route.continue();
+});
+await long.getByRole('searchbox').fill('zoe');
+await long.locator('.list-status', { hasText: 'searched back to 2026-01-01 · older ones by id or name · going on' }).waitFor();
+assert.equal(await long.locator('.row').count(), 1);
+await shot(long, 'searching');
+await long.getByRole('button', { name: 'Stop searching' }).click();
+await long.getByRole('button', { name: 'Search on' }).waitFor();
+assert.doesNotMatch(await long.locator('.list-status').textContent(), /going on/);
+goOn();
+await long.getByRole('button', { name: 'Search on' }).click();
+await long.locator('.list-status', { hasText: /^1 call found$/ }).waitFor();
+assert.equal(await long.locator('.row').count(), 1);
+assert.equal(await long.getByRole('button', { name: 'Search on' }).isVisible(), false);
+await long.goto(`${new URL(longLink).origin}/#/sql`);
+await long.getByRole('textbox', { name: 'Question in SQL' }).fill('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n');
+await long.keyboard.press('Control+Enter');
+await long.getByRole('button', { name: 'Stop' }).click();
+await long.getByText('Stopped.').waitFor();
+seen('a search of many calls, and a question in SQL, which can be stopped');
+
 const live = await open();
 await live.goto(liveLink);
 await live.getByText('No calls yet.').waitFor();
@@ -154,7 +185,7 @@ await page.getByRole('heading', { name: 'This link was used already' }).waitFor(
 seen('that the link is spent for whoever comes without the cookie');
 
 assert.deepEqual(complaints, []);
-const elsewhere = requests.filter((url) => ![new URL(storyLink).origin, new URL(liveLink).origin].includes(new URL(url).origin));
+const elsewhere = requests.filter((url) => ![storyLink, liveLink, longLink].map((link) => new URL(link).origin).includes(new URL(url).origin));
 assert.deepEqual(elsewhere, []);
 seen('nothing loaded from elsewhere, no error');
 await browser.close();

@@ -1,5 +1,7 @@
 //! The box for SQL: what may be asked, and that nothing can be changed.
 
+use std::io::{ErrorKind, Read};
+
 use serde_json::{Value, json};
 
 use super::{Fixture, Page};
@@ -168,4 +170,40 @@ fn what_is_no_question_at_all_is_refused() {
     assert_eq!(page.request("GET /api/sql", &[cookie], "").status, 405);
     assert_eq!(page.request("POST /api/calls", &[cookie], body).status, 405);
     assert_eq!(page.request("DELETE /api/calls", &[cookie], "").status, 405);
+}
+
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+/// Asks a short question until it is answered in that way.
+fn ask_until(session: &super::Session<'_>, status: u16) -> super::Answer {
+    for _ in 0..10_000 {
+        let answer = session.sql("SELECT 1");
+        if answer.status == status {
+            return answer;
+        }
+    }
+    panic!("never answered with {status}");
+}
+
+#[test]
+fn questions_keep_no_documents_waiting_and_one_too_many_is_refused() {
+    let fixture = Fixture::new();
+    let page = Page::of(&fixture.database);
+    let session = page.enter();
+    let mut asked = [ENDLESS, ENDLESS].map(|sql| session.begin_sql(sql));
+    let busy = ask_until(&session, 429);
+    assert!(busy.error().contains("busy: 2 questions"), "{busy:?}");
+    for path in ["calls", "call?id=call-team", "pending", "health", "tables"] {
+        session.document(&format!("/api/{path}"));
+    }
+    session.document("/api/table?name=calls");
+    for stream in &mut asked {
+        stream.set_nonblocking(true).unwrap();
+        let error = stream.read(&mut [0]).expect_err("it is not answered yet");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    // Whoever goes away is not answered, and makes room.
+    drop(asked);
+    ask_until(&session, 200);
 }

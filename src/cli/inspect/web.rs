@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::failure::Failure;
 use super::super::signals::Signals;
-use crate::inspect::web::Web;
+use crate::inspect::web::{self, Web};
 
 /// Serve a page that shows the database, until stopped.
 ///
@@ -45,4 +45,12 @@ pub fn run(file: &Path, args: &Args) -> Result<(), Failure> {
     // A question that is being answered changes nothing and need not be waited for.
     runtime.shutdown_background();
     served
+}
+
+/// Answers one question on stdin, for a page.
+///
+/// # Errors
+/// It is none, or stdout takes nothing.
+pub fn answer(file: &Path) -> Result<(), Failure> {
+    web::answer(file).map_err(|error| Failure::new(format_args!("cannot answer: {error}")))
 }

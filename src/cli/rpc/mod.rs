@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use super::failure::Failure;
 use super::user_id;
 use crate::client::config::Config;
-use crate::client::engine::Engine;
 use crate::client::housekeeping::Retention;
 use crate::client::link::check_address;
 use crate::client::roots::Roots;
-use crate::client::rpc::Session;
+use crate::client::rpc::{Opening, Session};
 
 /// Run a client engine that another program drives over stdin and stdout.
 ///
@@ -92,11 +91,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .enable_time()
         .build()
         .map_err(|error| Failure::new(format_args!("cannot start: {error}")))?;
-    if let Some(copy) = &args.restore {
-        let restored = runtime.block_on(Engine::restore_for(copy, &config));
-        restored.map_err(Failure::new)?;
-    }
-    let (engine, events) = Engine::open_with_events(config).map_err(Failure::new)?;
+    let restore = args.restore;
+    let opened = runtime.block_on(Opening { config, restore }.open());
+    let (engine, events) = opened.map_err(Failure::new)?;
     let input = lines::read_stdin()?;
     let (output, writer) = lines::write_stdout(engine.clone())?;
     let ended = runtime.block_on(Session::new(engine, events, output).run(input));

@@ -120,6 +120,7 @@ impl Core {
             history_done: false,
         };
         self.session.was_connected = true;
+        self.begins_to_catch_up();
         self.token_was_taken();
         self.change(
             now,
@@ -228,6 +229,9 @@ impl Core {
             open_done: open_done || open_ends,
             history_done: history_done || history_ends,
         };
+        if history_ends {
+            self.has_caught_up(now);
+        }
         if open_ends {
             // Only now is it shown that this server and this file get on.
             self.session.failures = 0;

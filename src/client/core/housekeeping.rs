@@ -4,7 +4,8 @@
 //! A pass goes through the chores in their order, a step at a time, each a transaction of a bounded
 //! number of rows; between two steps there is a pause in which everything else comes first. Nothing
 //! is done while something rings or dials, or while the device catches up, and only the engine that
-//! syncs does it.
+//! syncs does it. Calls are removed only by an engine that has heard all there was, connected or not
+//! since: what is yet to come may be older than what there is, and nobody has seen it.
 
 use super::Core;
 use super::session::Phase;
@@ -24,7 +25,7 @@ const PUT_OFF_MS: i64 = 10_000;
 /// After a failure the next pass begins so much later.
 const RETRY_AFTER_MS: i64 = 60_000;
 /// Calls that one step removes: with all there is about them, a few milliseconds.
-const CALLS_A_STEP_MAX: usize = 50;
+pub const CALLS_A_STEP_MAX: usize = 50;
 /// Events that one step removes.
 const EVENTS_A_STEP_MAX: usize = 500;
 /// Commands that one step looks at.
@@ -66,6 +67,10 @@ pub(super) struct Housekeeping {
     chore: Chore,
     /// Whether this pass has removed calls.
     removed_calls: bool,
+    /// Whether the last catching up, which this engine has begun, came to its end.
+    caught_up: bool,
+    /// Whether a pass left calls alone because of that.
+    owes_calls: bool,
     /// When the next step is due; `None` while nothing was written since the last pass.
     due: Option<i64>,
 }
@@ -76,6 +81,8 @@ impl Housekeeping {
             retention: Retention::default(),
             chore: Chore::Look,
             removed_calls: false,
+            caught_up: false,
+            owes_calls: false,
             due: None,
         }
     }
@@ -91,6 +98,23 @@ impl Core {
     pub(super) fn begin_housekeeping(&mut self, now: Now) {
         self.housekeeping.chore = Chore::Look;
         self.housekeeping.due = Some(now.mono_ms.saturating_add(FIRST_AFTER_MS));
+        // Another one may have synced since, and not have heard all.
+        self.housekeeping.caught_up = false;
+    }
+
+    /// The server begins to tell what this device has not heard.
+    pub(super) fn begins_to_catch_up(&mut self) {
+        self.housekeeping.caught_up = false;
+    }
+
+    /// The server has told all of it.
+    pub(super) fn has_caught_up(&mut self, now: Now) {
+        self.housekeeping.caught_up = true;
+        if self.housekeeping.owes_calls {
+            let soon = now.mono_ms.saturating_add(FIRST_AFTER_MS);
+            let due = self.housekeeping.due;
+            self.housekeeping.due = Some(due.map_or(soon, |due| due.min(soon)));
+        }
     }
 
     pub(super) fn next_chore(&self) -> Option<i64> {
@@ -115,6 +139,10 @@ impl Core {
         let done = self.do_chores(now);
         let pause = match done {
             Ok(true) => Some(STEP_PAUSE_MS),
+            // All was heard in the middle of this pass.
+            Ok(false) if self.housekeeping.caught_up && self.housekeeping.owes_calls => {
+                Some(FIRST_AFTER_MS)
+            }
             Ok(false) => None,
             Err(_) => Some(RETRY_AFTER_MS),
         };
@@ -154,6 +182,10 @@ impl Core {
     fn step(&mut self, now: Now, chore: Chore) -> Result<Next, Error> {
         match chore {
             Chore::Look => self.look_at_calls(),
+            Chore::Calls { .. } if !self.housekeeping.caught_up => {
+                self.housekeeping.owes_calls = true;
+                Ok(Next::Chore(Chore::Events))
+            }
             Chore::Calls { cut, after } => {
                 let swept = self.write_synced(now, |work| {
                     work.tx.remove_calls(cut, after, CALLS_A_STEP_MAX)
@@ -197,6 +229,7 @@ impl Core {
         } = self.housekeeping.retention;
         let age = calls_for.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         self.housekeeping.removed_calls = false;
+        self.housekeeping.owes_calls = false;
         let cut = self.store.look(|tx| tx.calls_cut(calls, age))?;
         Ok(Next::Chore(if cut.is_empty() {
             Chore::Events

@@ -155,7 +155,7 @@ fn primary_op(member: &Member) -> Option<&Op> {
 }
 
 /// Whether a command makes its device the primary one.
-fn enters(kind: CommandKind) -> bool {
+pub(super) fn enters(kind: CommandKind) -> bool {
     match kind {
         CommandKind::Invite | CommandKind::Accept | CommandKind::Join => true,
         CommandKind::Cancel

@@ -31,6 +31,7 @@ mod tokens;
 use std::collections::VecDeque;
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
+pub use housekeeping::CALLS_A_STEP_MAX;
 use housekeeping::Housekeeping;
 pub use lease::{LOOK_EVERY_MS, Role};
 use lease::{Lease, must_sync};
@@ -146,6 +147,13 @@ pub struct Core {
     cursor_due: Option<Cursor>,
 }
 
+/// A command that the server has decided.
+struct Decided {
+    op: Op,
+    /// Whether by it this device came into the call, and nothing that waits is to leave it.
+    entered: bool,
+}
+
 /// One transaction of the core: what it writes, and what is told once it is committed.
 struct Work<'a> {
     tx: &'a Tx<'a>,
@@ -156,7 +164,7 @@ struct Work<'a> {
     /// Whether this engine is the one that syncs.
     syncing: bool,
     /// The command whose verdict is being taken in.
-    decided: Option<Op>,
+    decided: Option<Decided>,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,

@@ -50,6 +50,7 @@ impl Work<'_> {
             device: self.tx.device(),
             shown: &shown,
             live: false,
+            entered: false,
             now: self.now,
         };
         let heard = hear(Some(call), call, &viewer);
@@ -168,6 +169,7 @@ impl Work<'_> {
             device: self.tx.device(),
             shown: &shown,
             live,
+            entered: self.decided.as_ref().is_some_and(|decided| decided.entered),
             now: self.now,
         };
         // A partial record, made by a push, tells nothing about what has changed since.
@@ -216,7 +218,14 @@ impl Work<'_> {
             return Ok(false);
         }
         match me.own.as_ref().and_then(|own| own.primary_op.as_ref()) {
-            Some(op) if self.decided.as_ref() != Some(op) => self.tx.is_settled(op),
+            Some(op)
+                if self
+                    .decided
+                    .as_ref()
+                    .is_none_or(|decided| &decided.op != op) =>
+            {
+                self.tx.is_settled(op)
+            }
             Some(_) | None => Ok(false),
         }
     }

@@ -14,7 +14,7 @@ mod session;
 use tokio::sync::oneshot;
 
 pub use message::reply;
-pub use open::config;
+pub use open::{Opening, config};
 pub use session::Session;
 
 /// Most bytes of a line that is taken; a longer one is answered with an error.

@@ -89,16 +89,28 @@ impl Params {
 
     /// A whole number of whichever type is asked for; another one is out of range.
     pub fn number<N: TryFrom<i128>>(&mut self, name: &str) -> Result<Option<N>, Error> {
-        let number = self.take(name, "a whole number", |value| {
-            let unsigned = value.as_u64().map(i128::from);
-            unsigned.or_else(|| value.as_i64().map(i128::from))
+        let number = self.take(name, "a whole number", |value| whole(&value))?;
+        number.map(|number| self.in_range(name, number)).transpose()
+    }
+
+    /// A whole number, or a word that stands for none.
+    pub fn number_or<N: TryFrom<i128>>(
+        &mut self,
+        name: &str,
+        word: &str,
+    ) -> Result<Option<Option<N>>, Error> {
+        let kind = format!("a whole number or {word:?}");
+        let number = self.take(name, &kind, |value| {
+            let is_word = value.as_str() == Some(word);
+            is_word.then_some(None).or_else(|| whole(&value).map(Some))
         })?;
         number
-            .map(|number| {
-                N::try_from(number)
-                    .map_err(|_| self.error(name, &format!("{number} is out of range")))
-            })
+            .map(|number| number.map(|number| self.in_range(name, number)).transpose())
             .transpose()
+    }
+
+    fn in_range<N: TryFrom<i128>>(&self, name: &str, number: i128) -> Result<N, Error> {
+        N::try_from(number).map_err(|_| self.error(name, &format!("{number} is out of range")))
     }
 
     /// A whole number of which any is taken: one that does not fit is some unknown one.
@@ -137,6 +149,11 @@ impl Params {
 
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
+}
+
+fn whole(value: &Value) -> Option<i128> {
+    let unsigned = value.as_u64().map(i128::from);
+    unsigned.or_else(|| value.as_i64().map(i128::from))
 }
 
 fn kind_of(value: &Value) -> &'static str {

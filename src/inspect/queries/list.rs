@@ -38,8 +38,9 @@ impl Snapshot<'_> {
             call.inviter = inviter(&call, &me);
             calls.push(call);
         }
-        // Behind a first page there may be nothing left that could be read.
-        let nothing = calls.is_empty() && next_flag == 0 && filter.next_flag == 0;
+        // Behind a first page there may be nothing left that could be read, nor in a part of it.
+        let is_all = filter.next_flag == 0 && filter.down_to.is_none();
+        let nothing = calls.is_empty() && next_flag == 0 && is_all;
         let damage = self.damage(nothing)?;
         Ok(CallPage {
             calls,
@@ -98,7 +99,7 @@ impl Snapshot<'_> {
             columns: CALL_COLUMNS,
             fits: (conditions.join(" AND "), values),
             towards: Towards::Smaller,
-            until: filter.since_ms.map_or(i64::MIN, first_key_of),
+            until: until(filter),
             count,
         };
         self.gather(&wanted, below, call)
@@ -210,6 +211,16 @@ fn narrow(
         values.push(Sql::Integer(first_key_of(since_ms)));
         values.push(Sql::Integer(since_ms));
     }
+    if let Some(down_to) = filter.down_to {
+        conditions.push(format!("{key} >= ?"));
+        values.push(Sql::Integer(down_to));
+    }
+}
+
+/// The last key that can be of a call that fits.
+fn until(filter: &Filter) -> i64 {
+    let since = filter.since_ms.map_or(i64::MIN, first_key_of);
+    since.max(filter.down_to.unwrap_or(i64::MIN))
 }
 
 fn first_key_of(ms: i64) -> i64 {
@@ -217,6 +228,6 @@ fn first_key_of(ms: i64) -> i64 {
 }
 
 fn is_unfiltered(filter: &Filter) -> bool {
-    // `since` only says where the range ends.
+    // `since` and `down_to` only say where the range ends.
     filter.state.is_none() && !filter.missed && filter.with.is_none() && filter.search.is_none()
 }

@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::database::Database;
 use super::super::error::{Error, Problem};
 use super::super::queries::{Filter, StateFilter};
 use super::query::Query;
+use super::question::{self, Question};
 use super::routes::{Answer, Refusal, json as answer};
-use super::{Shared, health, sql, tables};
+use super::{Shared, health, search};
 
-/// How long a look may take. Long enough to search a million calls.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a look may take.
+pub(super) const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// What SQLite may take for the looks of a page. It holds for the whole process, once set.
-const LOOK_HEAP_BYTES_MAX: i64 = 256 * 1024 * 1024;
+pub(super) const LOOK_HEAP_BYTES_MAX: i64 = 256 * 1024 * 1024;
 
 /// Characters of what is searched for.
 const SEARCH_CHARS_MAX: usize = 200;
@@ -42,11 +43,7 @@ pub(super) async fn document(
         }
         "calls" => {
             let filter = filter(query).map_err(bad)?;
-            looked(shared, move |database| {
-                let page = database.calls(&filter)?;
-                Ok(whole(&page, page.damage.as_deref()))
-            })
-            .await
+            looked(shared, move |database| search::page(database, filter)).await
         }
         "call" => {
             let id = needed(query, "id")?;
@@ -69,14 +66,11 @@ pub(super) async fn document(
             .await
         }
         "health" => looked(shared, health::look).await,
-        "tables" => looked(shared, tables::list).await,
+        "tables" => question::ask(shared, Question::Tables).await,
         "table" => {
-            let table = needed(query, "name")?;
+            let name = needed(query, "name")?;
             let offset = query.number("offset").map_err(bad)?.unwrap_or_default();
-            let rows = look(shared, move |database| {
-                tables::rows(&mut database.within(sql::SQL_WITHIN), &table, offset)
-            });
-            asked(rows.await?)
+            question::ask(shared, Question::Table { name, offset }).await
         }
         other => Err(Refusal::new(
             StatusCode::NOT_FOUND,
@@ -88,26 +82,15 @@ pub(super) async fn document(
 /// Answers a question in SQL.
 ///
 /// # Errors
-/// It would change something, is no SQL, or the file cannot be read.
+/// It would change something, is no SQL, or the file cannot be read; there are enough of them.
 pub(super) async fn sql(shared: &Shared, question: &[u8]) -> Result<Answer, Refusal> {
-    #[derive(Deserialize)]
-    struct Question {
+    #[derive(serde::Deserialize)]
+    struct Asked {
         sql: String,
     }
-    let question: Question = serde_json::from_slice(question)
+    let asked: Asked = serde_json::from_slice(question)
         .map_err(|error| bad(format!("the question is not {{\"sql\": \"…\"}}: {error}")))?;
-    let rows = look(shared, move |database| {
-        sql::ask(&mut database.within(sql::SQL_WITHIN), &question.sql)
-    });
-    asked(rows.await?)
-}
-
-fn asked(rows: Result<sql::Rows, sql::Refused>) -> Result<Answer, Refusal> {
-    match rows {
-        Ok(rows) => Ok(ok(&rows)),
-        Err(sql::Refused::Writes(text)) => Err(Refusal::new(StatusCode::FORBIDDEN, text)),
-        Err(sql::Refused::Wrong(text)) => Err(bad(text)),
-    }
+    question::ask(shared, Question::Sql(asked.sql)).await
 }
 
 /// A document as `--json` has it; of a damaged file, with what SQLite says of that.
@@ -144,26 +127,28 @@ async fn look<T: Send + 'static>(
         database.bound_heap(LOOK_HEAP_BYTES_MAX)?;
         question(database)
     });
-    let answer = looked.await.map_err(stopped)?;
-    answer.map_err(|error| {
-        let status = match error.problem {
-            Problem::UnknownCall(_) => StatusCode::NOT_FOUND,
-            Problem::Missing
-            | Problem::NotAFile
-            | Problem::Unreadable(_)
-            | Problem::Empty
-            | Problem::NotADatabase
-            | Problem::NotOurs
-            | Problem::Layout { .. }
-            | Problem::Busy
-            | Problem::Changing
-            | Problem::TooMuch
-            | Problem::Damaged(_)
-            | Problem::Copy { .. }
-            | Problem::Sqlite(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Refusal::new(status, error.to_string())
-    })
+    looked.await.map_err(stopped)?.map_err(unreadable)
+}
+
+/// What keeps a file from being looked at, as an answer.
+pub(super) fn unreadable(error: Error) -> Refusal {
+    let status = match error.problem {
+        Problem::UnknownCall(_) => StatusCode::NOT_FOUND,
+        Problem::Missing
+        | Problem::NotAFile
+        | Problem::Unreadable(_)
+        | Problem::Empty
+        | Problem::NotADatabase
+        | Problem::NotOurs
+        | Problem::Layout { .. }
+        | Problem::Busy
+        | Problem::Changing
+        | Problem::TooMuch
+        | Problem::Damaged(_)
+        | Problem::Copy { .. }
+        | Problem::Sqlite(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string())
 }
 
 fn filter(query: &Query) -> Result<Filter, String> {
@@ -188,6 +173,7 @@ fn filter(query: &Query) -> Result<Filter, String> {
         with: query.text("with").map(str::to_owned),
         search,
         since_ms: query.number("since")?,
+        down_to: None,
     })
 }
 

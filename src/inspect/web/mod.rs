@@ -3,8 +3,9 @@
 //! Comes in: requests from the browser that opened the link, and the files as they change. Goes
 //! out: the page (`page/`, compiled in, nothing loaded from elsewhere) and the documents that
 //! `--json` shows. What always holds: nobody else gets an answer (`guard`, `session`); a request
-//! can only read, and has bounds in size, time and memory; and between two looks nothing of the
-//! database is held open, so that the app does not notice.
+//! can only read, and has bounds in size, time and memory; between two looks nothing of the
+//! database is held open, so that the app does not notice; and what may take long (`question`) is
+//! done elsewhere, so that no document waits for it.
 //!
 //! hyper speaks HTTP here, without a framework above it: the bounds are all at the connection, and
 //! a dozen routes are one `match`.
@@ -16,7 +17,9 @@ mod guard;
 mod health;
 mod listener;
 mod query;
+mod question;
 mod routes;
+mod search;
 mod session;
 mod sql;
 mod tables;
@@ -31,6 +34,8 @@ use tokio::sync::Semaphore;
 
 use self::changes::Changes;
 use self::guard::Guard;
+pub use self::question::answer;
+use self::question::{QUESTIONS_MAX, TABLES_AT_ONCE};
 use self::session::Session;
 use super::database::Database;
 use super::error::Error;
@@ -71,6 +76,9 @@ struct Shared {
     /// One look at a time: SQLite's bounds on memory are the process's, and on Unix a process that
     /// closes a file loses its locks on it, those of its other connections included.
     looks: Arc<Semaphore>,
+    /// Places for questions in SQL, and for pages of tables; other processes answer them.
+    questions: Arc<Semaphore>,
+    tables: Arc<Semaphore>,
 }
 
 impl Web {
@@ -92,6 +100,8 @@ impl Web {
                 session: Session::new(port).map_err(WebError::Random)?,
                 changes: Mutex::new(Changes::default()),
                 looks: Arc::new(Semaphore::new(1)),
+                questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+                tables: Arc::new(Semaphore::new(TABLES_AT_ONCE)),
             }),
         })
     }

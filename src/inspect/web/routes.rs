@@ -54,13 +54,19 @@ where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut answer = match admitted(request, shared).await {
-        Ok(answer) => answer,
-        Err(refusal) => json(
-            refusal.status,
-            &serde_json::json!({ "error": refusal.text }),
-        ),
-    };
+    guarded(admitted(request, shared).await)
+}
+
+/// The answer to one request more than are taken at a time.
+pub(super) fn busy(most: usize) -> Answer {
+    let text = format!("busy: {most} requests are being answered; ask again in a moment");
+    guarded(Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)))
+}
+
+fn guarded(answer: Result<Answer, Refusal>) -> Answer {
+    let mut answer = answer.unwrap_or_else(|Refusal { status, text }| {
+        json(status, &serde_json::json!({ "error": text }))
+    });
     for (name, value) in ALWAYS {
         answer
             .headers_mut()
@@ -193,15 +199,19 @@ where
 }
 
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Answer {
-    const KIND: &str = "application/json; charset=utf-8";
     match serde_json::to_vec(document) {
-        Ok(bytes) => text(status, KIND, bytes),
+        Ok(document) => bytes(status, document),
         Err(error) => {
             tracing::error!(%error, "an answer cannot be written as JSON");
             let error = "{\"error\":\"the answer cannot be written as JSON\"}";
-            text(StatusCode::INTERNAL_SERVER_ERROR, KIND, error)
+            bytes(StatusCode::INTERNAL_SERVER_ERROR, error)
         }
     }
+}
+
+/// A document that is JSON already.
+pub(super) fn bytes(status: StatusCode, document: impl Into<Bytes>) -> Answer {
+    text(status, "application/json; charset=utf-8", document)
 }
 
 fn file(asset: &Asset) -> Answer {

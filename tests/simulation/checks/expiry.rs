@@ -6,6 +6,7 @@ use offhook::Code;
 use offhook::call::{CallId, Command, CommandKind, Op};
 use offhook::client::core::WAIT_S_DEFAULT;
 use offhook::client::event::EventKind;
+use offhook::server::push::PushKind;
 
 use super::index::{Index, Known};
 use super::violation;
@@ -38,13 +39,19 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     for handset in index.handsets() {
         let begins = index.file_begins(handset);
         let mut known = Known::default();
-        let mut pushed: BTreeMap<&CallId, u32> = BTreeMap::new();
+        // What pushes told, and whether there is a record of it for sure: one that did not ring may
+        // have come after the push that says that it is over, and then leaves none.
+        let mut pushed: BTreeMap<&CallId, (u32, bool)> = BTreeMap::new();
         let mut given: Vec<(&Op, Given<'_>)> = Vec::new();
         let mut settled: Vec<&Op> = Vec::new();
         for (at, time, what) in index.of(handset) {
             known.take(what);
-            if let OfHandset::Pushed { push, .. } = what {
-                pushed.insert(&push.call, push.timeout_s);
+            if let OfHandset::Pushed { push, answer, .. } = what
+                && push.kind == PushKind::Invite
+            {
+                let rang = matches!(answer, Some(Ok(taken)) if taken.ring);
+                let (timeout_s, sure) = pushed.entry(&push.call).or_default();
+                (*timeout_s, *sure) = (push.timeout_s, *sure || rang);
             }
             match what {
                 OfHandset::Submitted {
@@ -65,10 +72,15 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                         given.call == call && !settled.contains(earlier)
                     });
                     let follows = before.map(|(op, _)| *op).collect();
+                    let told = call.and_then(|call| pushed.get(call).copied());
+                    let told = told.filter(|_| record.is_none());
                     let known_s = record
                         .map(|record| record.timeout_s)
-                        .or_else(|| pushed.get(call?).copied());
+                        .or(told.map(|(timeout_s, _)| timeout_s));
                     let mut call_timeouts_s = vec![known_s];
+                    if told.is_some_and(|(_, sure)| !sure) {
+                        call_timeouts_s.push(None);
+                    }
                     if known_s.is_none() && (index.is_weakened(handset) || known.doubted) {
                         let may = call.and_then(|call| index.timeout_s(call));
                         call_timeouts_s.extend(may.map(Some));

@@ -70,7 +70,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         match &entry.what {
             What::Server(what) => watch.take(at, entry.at, what, found),
             What::StormEnds => {
-                watch.presence.trouble = entry.at;
+                watch.presence.in_trouble_until(entry.at);
             }
             What::Handset(..) | What::Network(..) | What::LoggedError(_) => {}
         }
@@ -128,12 +128,12 @@ impl Watch<'_> {
                     self.presence.gone_by.insert(user, time);
                 }
             }
-            OfServer::Stalls { ms } => self.presence.trouble = time + ms,
+            OfServer::Stalls { ms } => self.presence.in_trouble_until(time + ms),
             OfServer::DiskFull(full) => {
-                self.presence.trouble = time;
+                self.presence.in_trouble_until(time);
                 self.presence.away = *full;
             }
-            OfServer::SyncFails => self.presence.trouble = time,
+            OfServer::SyncFails => self.presence.in_trouble_until(time),
             OfServer::NotStarted { .. }
             | OfServer::Connected { .. }
             | OfServer::Confirmed { .. }
@@ -327,6 +327,11 @@ impl Watch<'_> {
 }
 
 impl Presence {
+    /// One trouble may end while another goes on.
+    fn in_trouble_until(&mut self, time: TrueMs) {
+        self.trouble = self.trouble.max(time);
+    }
+
     fn gone(&mut self, conn: u64, time: TrueMs) {
         self.over.insert(conn);
         if let Some(user) = self.here.remove(&conn) {

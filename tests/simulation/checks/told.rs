@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook::call::{Call, CallEvent, CallId, DeviceId, EndKind, Millis, UserId, UserState};
+use offhook::call::{
+    Call, CallEvent, CallId, CommandKind, DeviceId, EndKind, Millis, Op, UserId, UserState,
+};
 use offhook::client::event::EventKind;
 use offhook::protocol::ToDevice;
 
@@ -68,6 +70,9 @@ struct Device<'a> {
     /// Calls that ended while this device was in them, and that moved away from it.
     must_end: BTreeSet<CallId>,
     must_move: BTreeSet<CallId>,
+    /// Commands of this device that bring it into a call, and calls that it was told to leave.
+    entering: BTreeSet<&'a Op>,
+    leaving: BTreeSet<&'a CallId>,
     /// Calls that this device heard its user make on another one.
     dialled: BTreeSet<CallId>,
     /// Calls that were heard of by push.
@@ -88,6 +93,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             caught_up: BTreeSet::new(),
             must_end: BTreeSet::new(),
             must_move: BTreeSet::new(),
+            entering: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             dialled: BTreeSet::new(),
             pushed: BTreeSet::new(),
         };
@@ -222,6 +229,15 @@ impl<'a> Device<'a> {
             OfHandset::Pushed { push, .. } => {
                 self.pushed.insert(&push.call);
             }
+            OfHandset::Submitted {
+                op, command, call, ..
+            } => match command.kind() {
+                CommandKind::Invite | CommandKind::Accept | CommandKind::Join => {
+                    self.entering.insert(op);
+                }
+                CommandKind::Quit | CommandKind::End => self.leaving.extend(call),
+                CommandKind::Cancel | CommandKind::Reject | CommandKind::CallingInvite => {}
+            },
             OfHandset::Got { frame, .. } => {
                 if let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref() {
                     self.catching_up = true;
@@ -242,6 +258,9 @@ impl<'a> Device<'a> {
                 true => self.caught_up.insert(id.clone()),
                 false => self.caught_up.remove(id),
             };
+            if !was_doubted && self.entered(what) && self.is_elsewhere(taken.after) {
+                self.must_move.insert(id.clone());
+            }
             let Some(before) = before.filter(|_| !was_doubted) else {
                 continue;
             };
@@ -291,6 +310,29 @@ impl<'a> Device<'a> {
             let own = member.own.as_ref();
             let became = own.is_some_and(|own| own.primary_revision > known);
             became && member.primary_device() == self.name
+        })
+    }
+
+    /// Whether that is the verdict by which this device came into a call, which it was not told to
+    /// leave.
+    fn entered(&self, what: &OfHandset) -> bool {
+        let OfHandset::Got { frame, .. } = what else {
+            return false;
+        };
+        let ToDevice::Verdict(verdict) = frame.as_ref() else {
+            return false;
+        };
+        let stays = |call: &Call| !self.leaving.contains(&call.id);
+        verdict.result.is_ok()
+            && self.entering.contains(&verdict.op)
+            && verdict.call.as_ref().is_some_and(stays)
+    }
+
+    /// Whether the user is in a call that goes on, with another device.
+    fn is_elsewhere(&self, call: &Call) -> bool {
+        let member = call.member(self.me).filter(|_| call.is_started());
+        member.is_some_and(|member| {
+            member.state == UserState::Accepted && member.primary_device() != self.name
         })
     }
 
@@ -406,6 +448,20 @@ mod tests {
         holds(&scene.record());
         scene.hears_change(1, "c1", "bob");
         breaks(&scene.record(), "nobody hears what is not for them");
+    }
+
+    #[test]
+    fn a_device_that_came_in_and_does_not_hear_that_the_call_moved_is_found() {
+        let mut scene = Scene::new(&["anna", "anna", "bob"]);
+        scene.asks_to_invite(0, "i1", "c1", &["bob"]);
+        scene.sends(0, "i1");
+        scene.server_decides(0, "i1");
+        scene.moves_to(1, "c1");
+        scene.hears_verdict(0, "i1");
+        breaks(
+            &scene.record(),
+            "a device to which a call was open hears its end",
+        );
     }
 
     #[test]

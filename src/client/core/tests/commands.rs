@@ -197,6 +197,59 @@ fn own_accept_is_not_seen_as_answered_elsewhere_when_the_event_overtakes_the_rep
 }
 
 #[test]
+fn a_device_hears_that_the_call_moved_on_before_the_verdict_that_brought_it_in() {
+    let mut rung = Device::connected();
+    rung.server.invite("alice", "c1", &["bob"], Mode::Advanced);
+    rung.live("c1");
+    let before = [
+        (rung, accept(), Some("changed c1 bob=accepted")),
+        (
+            Device::connected(),
+            invite(&["alice"], Mode::Advanced),
+            None,
+        ),
+    ];
+    for (mut device, command, changed) in before {
+        device.submit("o1", "c1", command).unwrap();
+        let mut verdict = device.decisions().remove(0);
+        device.server.act("bob", "b2", "c1", join());
+        verdict.call = Some(device.server.record("c1"));
+        device.reconnect();
+        device.forget_what_was_said();
+        device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+        let record = device.server.record("c1");
+        device.feed_open(&[record], true);
+        let mut expected = vec!["verdict o1 ok"];
+        expected.extend(changed);
+        expected.push("moved c1 b2");
+        assert_eq!(device.heard(), expected);
+    }
+}
+
+#[test]
+fn a_device_that_has_been_told_to_leave_does_not_hear_where_the_call_went() {
+    let mut device = Device::connected();
+    device
+        .server
+        .invite("alice", "c1", &["bob"], Mode::Advanced);
+    device.live("c1");
+    device.submit("o1", "c1", accept()).unwrap();
+    device.submit("o2", "c1", quit()).unwrap();
+    let verdicts = device.decisions();
+    device.server.act("bob", "b2", "c1", join());
+    device.reconnect();
+    device.forget_what_was_said();
+    for mut verdict in verdicts {
+        verdict.call = Some(device.server.record("c1"));
+        device.hear(ToDevice::Verdict(Box::new(verdict))).unwrap();
+    }
+    device.feed_open(&[], true);
+    let heard = device.heard();
+    assert!(heard.contains(&"verdict o2 ok".to_owned()), "{heard:?}");
+    assert!(!heard.contains(&"moved c1 b2".to_owned()), "{heard:?}");
+}
+
+#[test]
 fn a_verdict_for_another_command_under_that_number_harms_nothing() {
     let mut device = Device::connected();
     submit_joins(&mut device, 1..=1);

@@ -252,6 +252,53 @@ fn nothing_is_removed_while_something_rings_or_is_catching_up() {
 }
 
 #[test]
+fn nothing_is_removed_by_a_device_that_lost_the_link_before_it_had_heard_all() {
+    let mut device = Device::connected();
+    // Bob is asked into an old call, away, and misses it: that is told late, as its last change.
+    device
+        .server
+        .invite("alice", "old", &["carl"], Mode::Advanced);
+    device.pass(1_000);
+    device.missed_and_seen(&["c1"]);
+    device.lose_link();
+    device
+        .server
+        .act("alice", "a1", "old", calling_invite(&["bob"]));
+    device.sleep(1_000);
+    let mut young = Vec::new();
+    for call in ["c2", "c3"] {
+        device.server.invite("alice", call, &["bob"], Mode::General);
+        device.server.act("alice", "a1", call, cancel(&[]));
+        device.server.see(call);
+        young.push(device.server.record(call));
+        device.sleep(1_000);
+    }
+    device.server.act("alice", "a1", "old", end());
+    device.keeps(keeping(1));
+    device.reconnect();
+    device.feed_open(&[], true);
+    device.feed_history(&young, false);
+    device.lose_link();
+    device.pass(2 * A_PASS_MS);
+    assert_eq!(device.list(), ["c3", "c2", "c1"], "more is to come");
+    // Nor after a restart, when nobody remembers that.
+    device.reopen();
+    device.keeps(keeping(1));
+    device.start();
+    device.pass(2 * A_PASS_MS);
+    assert_eq!(device.list(), ["c3", "c2", "c1"], "more is to come");
+    device.connect();
+    device.feed_open(&[], true);
+    let late = [device.server.record("old")];
+    device.feed_history(&late, false);
+    assert_eq!(device.readers().missed().unwrap(), 1);
+    device.feed_history(&[], true);
+    // What was put off is done soon, whether or not anything is written.
+    device.pass(20_000);
+    assert_eq!(device.list(), ["c3", "old"], "it is missed and not seen");
+}
+
+#[test]
 fn what_was_removed_does_not_come_back_from_the_server_however_it_tells_of_it() {
     let mut device = Device::connected();
     device.keeps(keeping(2));

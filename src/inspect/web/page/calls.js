@@ -44,14 +44,19 @@ export function calls(root) {
   const items = h('div', { class: 'items' });
   const choose = h('p', { class: 'empty choose' }, 'Choose a call to see how it went.');
   const more = h('button', { type: 'button', class: 'quiet' }, 'Older calls');
+  const stop = h('button', { type: 'button', class: 'quiet', hidden: true }, 'Stop searching');
   list.append(
     h('form', { class: 'filters', role: 'search', onsubmit: (event) => event.preventDefault() },
       search, h('div', { class: 'filter-row' }, state, h('label', { class: 'check' }, missed, 'Missed'), h('label', { class: 'check' }, 'since', since))),
-    status, items, more);
+    status, stop, items, more);
   root.append(h('h1', { class: 'unseen' }, 'Calls'), list, detail);
 
   let loaded = []; // the calls that are shown
+  let named = []; // calls further back that were found by an id or a name at once
   let next = 0; // where the page after them starts
+  let searchedTo = null; // how far back a search has looked when it brought too little
+  let searching = false; // and whether it goes on
+  let stale = false; // whether the file changed meanwhile
   let known = null;
   let open = null;
   let view = null;
@@ -64,16 +69,59 @@ export function calls(root) {
     return text ? `?${text}` : '';
   };
 
-  const page = (from) => ask('calls', {
-    q: search.value, state: state.value, missed: missed.checked, count: PAGE, next_flag: from,
+  const page = (from, count = PAGE) => ask('calls', {
+    q: search.value, state: state.value, missed: missed.checked, count, next_flag: from,
     since: since.value ? new Date(`${since.value}T00:00`).getTime() : '',
   });
 
-  /** Reads the newest calls, until they meet those that are shown; older ones stay as they were read. */
-  async function load(afresh = false) {
+  /** Reads a page after those that are shown. A search comes in steps, of which each is shown. */
+  async function readOn(own, from) {
+    const wanted = loaded.length + PAGE;
+    let after = from;
+    searching = search.value !== '';
+    try {
+      do {
+        const answer = await page(after, wanted - loaded.length);
+        if (own !== turn || !root.isConnected) return;
+        loaded = [...loaded, ...answer.calls];
+        named.push(...(answer.named ?? []));
+        after = answer.next_flag;
+        next = after;
+        searchedTo = answer.searched_to_ms ?? null;
+        searching = searching && searchedTo !== null && loaded.length < wanted;
+        // What reading on brings is other calls, not new ones.
+        known = null;
+        draw();
+      } while (searching);
+    } catch (error) {
+      if (own !== turn) return;
+      searching = false;
+      stop.hidden = true;
+      swap(items, problem(error));
+    }
+    if (stale) await load();
+  }
+
+  async function loadAfresh() {
     const own = ++turn;
-    // What another question brings is other calls, not new ones.
-    if (afresh) known = null;
+    loaded = [];
+    named = [];
+    stale = false;
+    await readOn(own, 0);
+  }
+
+  /** Reads the newest calls, until they meet those that are shown; older ones stay as they were read. */
+  async function load() {
+    if (searching) {
+      stale = true;
+      return;
+    }
+    stale = false;
+    const own = ++turn;
+    if (search.value !== '') {
+      await searchNewest(own);
+      return;
+    }
     const found = [];
     let after = 0;
     const meets = () => loaded.findLastIndex((call) => found.some((one) => one.call_id === call.call_id));
@@ -82,36 +130,41 @@ export function calls(root) {
         const answer = await page(after);
         found.push(...answer.calls);
         after = answer.next_flag;
-        if (after === 0 || afresh || loaded.length === 0 || meets() >= 0) break;
+        if (after === 0 || loaded.length === 0 || meets() >= 0) break;
       }
     } catch (error) {
       if (own === turn) swap(items, problem(error));
       return;
     }
     if (own !== turn) return;
-    const met = afresh ? -1 : meets();
+    const met = meets();
     const older = met >= 0 && after !== 0 ? loaded.slice(met + 1) : [];
     loaded = [...found, ...older];
     if (older.length === 0) next = after;
     draw();
   }
 
-  async function loadMore() {
-    const own = ++turn;
+  /** One step of a search, which is far more than can be new, in place of what was found there before. */
+  async function searchNewest(own) {
     try {
-      const answer = await page(next);
+      const answer = await page(0);
       if (own !== turn) return;
-      loaded = [...loaded, ...answer.calls];
-      next = answer.next_flag;
-      known = new Set(loaded.map((call) => call.call_id));
+      const down = answer.searched_to_ms ?? (answer.next_flag === 0 ? -Infinity : answer.calls.at(-1).create_time_ms);
+      const again = new Set(answer.calls.map((call) => call.call_id));
+      loaded = [...answer.calls, ...loaded.filter((call) => call.create_time_ms < down && !again.has(call.call_id))];
+      if (answer.next_flag === 0) [next, searchedTo] = [0, null];
       draw();
     } catch (error) {
       if (own === turn) swap(items, problem(error));
     }
   }
 
+  const loadMore = () => readOn(++turn, next);
+
   function draw() {
-    const found = loaded;
+    const reached = new Set(loaded.map((call) => call.call_id));
+    const further = named.filter((call) => !reached.has(call.call_id));
+    const found = further.length === 0 ? loaded : [...loaded, ...further].sort((one, other) => other.create_time_ms - one.create_time_ms);
     const isFiltered = query() !== '';
     const groups = [];
     for (const call of found) {
@@ -122,18 +175,26 @@ export function calls(root) {
     swap(items, groups.map(({ date, calls: own }) => [
       h('h2', { class: 'day' }, date),
       h('ul', {}, own.map((call) => row(call, call.call_id === open, known !== null && !known.has(call.call_id), query()))),
-    ]), found.length === 0 && h('p', { class: 'empty' }, isFiltered
+    ]), found.length === 0 && !searching && searchedTo === null && h('p', { class: 'empty' }, isFiltered
       ? 'No call is like that.'
       : 'No calls yet. They appear here as soon as the app has some; what the server has not taken is under Pending.'));
     known = new Set(found.map((call) => call.call_id));
-    status.textContent = found.length === 0 ? '' : `${found.length}${next ? ' newest' : ''} call${found.length === 1 ? '' : 's'}${isFiltered ? ' found' : ''}`;
-    more.hidden = next === 0;
+    const count = `${found.length}${next ? ' newest' : ''} call${found.length === 1 ? '' : 's'}${isFiltered ? ' found' : ''}`;
+    const words = found.length === 0 && searchedTo === null ? [] : [
+      searchedTo === null ? count : `${found.length || 'no'} call${found.length === 1 ? '' : 's'} found, searched back to ${day(searchedTo)}`,
+      further.length > 0 && 'older ones by id or name',
+      searching && 'going on …',
+    ];
+    status.textContent = words.filter(Boolean).join(' · ');
+    stop.hidden = !searching;
+    more.textContent = searchedTo === null ? 'Older calls' : 'Search on';
+    more.hidden = next === 0 || searching;
     choose.hidden = found.length === 0;
   }
 
   function refilter() {
     history.replaceState(null, '', `#/calls${open ? `/${encodeURIComponent(open)}` : ''}${query()}`);
-    load(true);
+    loadAfresh();
   }
 
   let typed = 0;
@@ -143,6 +204,13 @@ export function calls(root) {
   });
   for (const control of [state, missed, since]) control.addEventListener('change', refilter);
   more.addEventListener('click', loadMore);
+  // What is under way is not shown any more; what was found stays.
+  stop.addEventListener('click', () => {
+    turn += 1;
+    searching = false;
+    draw();
+    if (stale) load();
+  });
   // The list is walked with the arrows, as lists are, from the search on.
   list.addEventListener('keydown', (event) => {
     if (event.target !== search && !items.contains(event.target)) return;
@@ -170,7 +238,9 @@ export function calls(root) {
           swap(detail, choose);
         }
       }
-      await Promise.all([load(query() !== before), view?.refresh()]);
+      const listed = query() !== before || known === null ? loadAfresh() : load();
+      // A long search is not waited for: what follows the file would wait with it.
+      await Promise.all([search.value === '' && listed, view?.refresh()]);
     },
     async refresh() {
       await Promise.all([load(), view?.refresh()]);

@@ -11,13 +11,15 @@ async function answer(path, options) {
   let response;
   try {
     response = await fetch(path, { credentials: 'same-origin', ...options });
-  } catch {
+  } catch (error) {
+    if (options?.signal?.aborted) throw error;
     throw new Refused(0, 'The command that serves this page was stopped. Start it again and open its new link.');
   }
   let document;
   try {
     document = await response.json();
-  } catch {
+  } catch (error) {
+    if (options?.signal?.aborted) throw error;
     throw new Refused(response.status, 'The answer did not arrive whole.');
   }
   if (!response.ok) throw new Refused(response.status, document.error ?? 'No answer.');
@@ -36,9 +38,10 @@ export function ask(name, parameters = {}) {
   return answer(`/api/${name}${text ? `?${text}` : ''}`);
 }
 
-/** Rows for a question in SQL. */
-export function askSql(sql) {
+/** Rows for a question in SQL. Aborted, it is stopped where it is answered, too. */
+export function askSql(sql, signal) {
   return answer('/api/sql', {
+    signal,
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ sql }),

@@ -95,6 +95,18 @@ impl Scene {
         self.changes(before, after);
     }
 
+    /// The call goes on with another device of its creator's.
+    pub fn moves_to(&mut self, handset: usize, call: &str) {
+        let before = self.calls[&call_id(call)].clone();
+        let mut after = before.clone();
+        after.revision += 1;
+        let own = after.members[0].own.as_mut().expect("the creator's own");
+        own.primary_device = Some(device(handset));
+        own.primary_op = Some(op("moves"));
+        own.primary_revision = after.revision;
+        self.changes(before, after);
+    }
+
     /// Is not connected any more.
     pub fn goes(&mut self, handset: usize) {
         let conn = handset as u64;
