@@ -73,7 +73,7 @@ pub(super) struct Mark {
 impl Database {
     /// Opens a file, and sees whether it is a database of the engine.
     ///
-    /// Not for a process in which an app has the same file open: on Unix the locks of a process on
+    /// Not for a process in which an app has the same file open, or another look: on Unix the locks of a process on
     /// a file are gone as soon as it closes any handle of that file, and this closes some.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ const VERDICT: i64 = 3;
 /// What the app was told.
 const EVENT: i64 = 4;
 
+/// All ranks; 2 is of changes.
+pub(super) const RANKS: [i64; 4] = [COMMAND, 2, VERDICT, EVENT];
+
 /// A copy's positions are above those of its original by a number with so many bits.
 const POSITION_BITS: u32 = 40;
 

@@ -12,7 +12,7 @@ pub(super) use super::damage::is_damage;
 use super::damage::{CALLS, COMMANDS, Towards, Wanted};
 use super::database::Database;
 use super::error::{Error, Problem};
-use super::givers::{RANKED, Ranked};
+use super::givers::{RANKED, RANKS, Ranked};
 use super::model::{Call, CallPage, Entry, Member, Pending, Story, Timeline};
 use super::rows::{
     CALL_COLUMNS, COMMAND_COLUMNS, ENTRY_COLUMNS, Fields, MEMBER_COLUMNS, RING_COLUMNS, call,
@@ -169,7 +169,10 @@ impl<'a> Snapshot<'a> {
             None => self.rows(source, "WHERE call_id = ?", [call_id], both)?,
         };
         let mut found = found.into_iter().next();
-        if let (None, None, Some(damage)) = (&found, key, self.take_damage()) {
+        if found.is_none()
+            && key.is_none()
+            && let Some(damage) = self.take_damage()
+        {
             // What is damaged is perhaps only the index.
             let wanted = Wanted {
                 numbered: CALLS,
@@ -260,7 +263,7 @@ impl<'a> Snapshot<'a> {
     fn entries(
         &self,
         condition: &str,
-        values: impl Params,
+        values: impl Params + Clone,
         keep_first: bool,
     ) -> Result<(Vec<Entry>, bool), Problem> {
         let has = self.columns("timeline_view")?;
@@ -271,16 +274,30 @@ impl<'a> Snapshot<'a> {
             .map(|column| format!("{column}{direction}"))
             .collect();
         let columns = [ENTRY_COLUMNS, RANKED].concat();
-        let mut entries = self.rows(
-            ("timeline_view", &columns),
-            &format!(
-                "WHERE {condition} ORDER BY {} LIMIT {}",
-                order.join(", "),
-                TIMELINE_MAX + 1
-            ),
-            values,
-            Ranked::of,
-        )?;
+        let read = |kind: &str| {
+            let order = order.join(", ");
+            let limit = TIMELINE_MAX + 1;
+            let rest = format!("WHERE {kind}{condition} ORDER BY {order} LIMIT {limit}");
+            self.rows(
+                ("timeline_view", &columns),
+                &rest,
+                values.clone(),
+                Ranked::of,
+            )
+        };
+        let mut entries = read("")?;
+        if let Some(damage) = self.take_damage() {
+            // Where one table is damaged, the entries of the others are told.
+            entries.clear();
+            for rank in RANKS {
+                entries.extend(read(&format!("rank = {rank} AND "))?);
+            }
+            entries.sort_by_key(|ranked| (ranked.entry.at_ms, ranked.rank, ranked.n));
+            if !keep_first {
+                entries.reverse();
+            }
+            self.note_damage(damage);
+        }
         let cut = entries.len() > TIMELINE_MAX;
         entries.truncate(TIMELINE_MAX);
         if !keep_first {

@@ -306,6 +306,28 @@ fn calls_that_only_commands_tell_of_are_exported_beside_damaged_ones() {
     assert!(told.contains("is damaged"), "{told}");
 }
 
+#[test]
+fn where_the_journal_is_damaged_the_rest_of_what_happened_is_told() {
+    let fixture = Fixture::new();
+    let entries = |document: &Value| document["timeline"].as_array().unwrap().clone();
+    for question in [
+        &["timeline", "--json"][..],
+        &["timeline", "--json", "--since", "1767229200500"],
+        &["call", "call-team", "--json"],
+    ] {
+        let mut expected = entries(&read(&fixture, question).0[0]);
+        let all = expected.len();
+        expected.retain(|entry| entry["source"] != "app");
+        assert!(expected.len() > 5 && expected.len() < all);
+        let whole = fs::read(&fixture.database).unwrap();
+        damage(&fixture, &[root(&fixture, "journal")]);
+        let (documents, note) = read(&fixture, question);
+        assert_eq!(entries(&documents[0]), expected, "{question:?}");
+        assert!(note.contains("is damaged"), "{note}");
+        fs::write(&fixture.database, whole).unwrap();
+    }
+}
+
 /// What `doctor` finds; it has to be an error.
 fn doctor(fixture: &Fixture) -> String {
     let output = inspect(&fixture.database, &["doctor", "--json"]);
