@@ -22,8 +22,10 @@ struct Presence {
     started: TrueMs,
     /// When it last was not there to hear anybody, or could not write.
     trouble: TrueMs,
-    /// Whether it does not run, or cannot write: every step that fails begins the count anew.
+    /// Whether it does not run.
     away: bool,
+    /// Whether it cannot write: every step that fails begins the count anew.
+    full: bool,
     /// Whose a connection is, once it was let in.
     here: BTreeMap<u64, UserId>,
     /// When a user's last connection was told to be gone.
@@ -71,6 +73,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             What::Server(what) => watch.take(at, entry.at, what, found),
             What::StormEnds => {
                 watch.presence.in_trouble_until(entry.at);
+                watch.presence.full = false;
             }
             What::Handset(..) | What::Network(..) | What::LoggedError(_) => {}
         }
@@ -99,6 +102,7 @@ impl Watch<'_> {
                     started: time,
                     // Whatever makes it stall may go on over a start.
                     trouble: self.presence.trouble.max(time),
+                    full: self.presence.full,
                     ..Presence::default()
                 };
             }
@@ -131,7 +135,7 @@ impl Watch<'_> {
             OfServer::Stalls { ms } => self.presence.in_trouble_until(time + ms),
             OfServer::DiskFull(full) => {
                 self.presence.in_trouble_until(time);
-                self.presence.away = *full;
+                self.presence.full = *full;
             }
             OfServer::SyncFails => self.presence.in_trouble_until(time),
             OfServer::NotStarted { .. }
@@ -280,7 +284,8 @@ impl Watch<'_> {
             let gone_by = self.presence.gone_by.get(&talk.caller).copied();
             let since = gone_by.unwrap_or_default().max(self.presence.trouble);
             let here = self.presence.here.values().any(|user| user == &talk.caller);
-            if !here && !self.presence.away && time - since > reference.house.offline_ms + LATE_MS {
+            let works = !self.presence.away && !self.presence.full;
+            if !here && works && time - since > reference.house.offline_ms + LATE_MS {
                 let text = format!("{} of {}, gone since {since} ms", talk.id, talk.caller);
                 let invariant = "a call ends whose creator has gone before any answer";
                 found.push(violation(invariant, Some(at), text));
