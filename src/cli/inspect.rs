@@ -210,13 +210,13 @@ fn open(file: &Path) -> Result<Database, Failure> {
 
 fn calls(database: &mut Database, args: CallsArgs, how: How) -> Result<(), Failure> {
     let page = database.calls(&filter(args)).map_err(Failure::new)?;
-    note_damage(page.damage.as_deref());
+    note_damage(database.damage().or(page.damage.as_deref()));
     print(&shown(how, &page, |style| text::calls(&page, style))?)
 }
 
 fn call(database: &mut Database, id: &str, how: How) -> Result<(), Failure> {
     let story = database.story(id).map_err(Failure::new)?;
-    note_damage(story.damage.as_deref());
+    note_damage(database.damage().or(story.damage.as_deref()));
     if story.cut {
         note(format_args!(
             "only the last {TIMELINE_MAX} entries of the call's timeline are shown"
@@ -227,7 +227,7 @@ fn call(database: &mut Database, id: &str, how: How) -> Result<(), Failure> {
 
 fn pending(database: &mut Database, how: How) -> Result<(), Failure> {
     let pending = database.pending().map_err(Failure::new)?;
-    note_damage(pending.damage.as_deref());
+    note_damage(database.damage().or(pending.damage.as_deref()));
     print(&shown(how, &pending, |style| {
         text::pending(&pending, style)
     })?)
@@ -240,7 +240,7 @@ fn timeline(
     how: How,
 ) -> Result<(), Failure> {
     let timeline = database.timeline(since).map_err(Failure::new)?;
-    note_damage(timeline.damage.as_deref());
+    note_damage(database.damage().or(timeline.damage.as_deref()));
     if timeline.cut {
         let last_ms = timeline.timeline.last().map(|entry| entry.at_ms);
         note_cut(file, since, last_ms);
@@ -252,7 +252,7 @@ fn timeline(
 
 fn stats(database: &mut Database, how: How) -> Result<(), Failure> {
     let stats = database.stats().map_err(Failure::new)?;
-    note_damage(stats.damage.as_deref());
+    note_damage(database.damage().or(stats.damage.as_deref()));
     print(&shown(how, &stats, |style| text::stats(&stats, style))?)
 }
 

@@ -13,6 +13,9 @@ use super::error::{Error, Problem};
 /// What lies beside a database, by how its name ends.
 const COMPANIONS: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
+/// What file systems take for a name. A copy's own, which go on from there, have to fit in, too.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
 impl Database {
     /// Copies the database, as it is now, into a new file; gives its bytes. The copy needs no other
     /// file beside it and is readable for its owner alone.
@@ -42,6 +45,18 @@ impl Database {
     /// The copy's own name, by an absolute path; why it may not have that one.
     fn place_of_copy(&self, to: &Path) -> Result<PathBuf, String> {
         let name = to.file_name().ok_or("that is no name of a file")?;
+        let bytes = name.len()
+            + COMPANIONS
+                .iter()
+                .map(|ending| ending.len())
+                .max()
+                .unwrap_or(0);
+        if bytes > FILE_NAME_BYTES_MAX {
+            return Err(format!(
+                "its name is {} bytes too long; name a shorter one",
+                bytes - FILE_NAME_BYTES_MAX
+            ));
+        }
         let folder = match to.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             Some(_) | None => Path::new("."),

@@ -5,8 +5,8 @@
 //! the way in depends on what lies beside the file; see `Access`.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
@@ -16,7 +16,11 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::damage::is_damage;
 use super::error::{Error, Problem};
+use super::header::Header;
+use super::in_use::has_it_open;
+use super::schema::APPLICATION_ID;
 
 /// How long a question waits for a lock. An app in WAL mode locks readers out only for the moment
 /// in which it opens or closes the file.
@@ -30,21 +34,14 @@ const HEAP_BYTES_MAX: i64 = 1024 * 1024 * 1024;
 /// How often a question is asked anew because an app came in between.
 const ATTEMPTS_MAX: u32 = 5;
 
-const HEADER_BYTES: usize = 100;
-const HEADER_MAGIC: &[u8] = b"SQLite format 3\0";
-/// Where in the header the version of the format stands that readers must know.
-const HEADER_READ_VERSION: usize = 19;
-/// Its value for databases in WAL mode.
-const HEADER_WAL: u8 = 2;
-
 /// How a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     /// With SQLite's locks: an app has it open or may have, or it is not in WAL mode, where
     /// reading makes no files. Nothing that an app does meanwhile can confuse the answer.
     Shared,
-    /// A WAL with content and no `-shm`: a copy, nobody has it open. The index of the WAL is built
-    /// in memory, without locks.
+    /// A WAL with content, and nobody has it open: a copy, or what a crash left. The index of the
+    /// WAL is built in memory, without locks.
     Private,
     /// No WAL: all there is stands in the file itself. Without locks.
     Still,
@@ -60,6 +57,8 @@ pub struct Database {
     /// What the files looked like when it was opened.
     files: Files,
     version: i64,
+    /// How its schema or length contradicts the rest, in SQLite's words.
+    damage: Option<String>,
     /// How long a question may take.
     within: Duration,
 }
@@ -74,7 +73,7 @@ pub(super) struct Mark {
 impl Database {
     /// Opens a file, and sees whether it is a database of the engine.
     ///
-    /// Not for a process in which an app has the same file open: on Unix the locks of a process on
+    /// Not for a process in which an app has the same file open, or another look: on Unix the locks of a process on
     /// a file are gone as soon as it closes any handle of that file, and this closes some.
     ///
     /// # Errors
@@ -86,6 +85,12 @@ impl Database {
     /// The version of the file's layout (`PRAGMA user_version`).
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// What SQLite said when it was to open the file as a sound one. Opened all the same, it shows
+    /// the tables that could be made out.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Gives questions another time than usual.
@@ -107,9 +112,7 @@ impl Database {
 
     /// The bytes of the file, and of the WAL beside it.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        let files = Files::of(&self.path);
-        let bytes = |stamp: Option<Stamp>| stamp.map_or(0, |(bytes, _)| bytes);
-        (bytes(files.database), bytes(files.wal))
+        Files::of(&self.path).bytes()
     }
 
     /// Something that is another one after anybody wrote to the database.
@@ -199,13 +202,13 @@ impl Database {
 
     fn connect(path: &Path) -> Result<Self, Problem> {
         let files = Files::of(path);
-        let wal_mode = read_header(path)?;
-        let access = if wal_mode {
-            files.access()
+        let header = Header::of(path)?;
+        let access = if header.is_wal_mode() {
+            files.access(path)
         } else {
             Access::Shared
         };
-        let (access, connection) = match open_as(path, access) {
+        let (access, (connection, damage)) = match open_as(path, access) {
             // `-shm` lies there, but in a folder that takes no files or under another owner.
             Err(Problem::Sqlite(error)) if access == Access::Shared && cannot_share(&error) => {
                 let fallback = files.access_without_locks();
@@ -214,27 +217,45 @@ impl Database {
             other => (access, other?),
         };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let ours: bool = connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calls' AND type = 'table')",
-            [],
-            |row| row.get(0),
-        )?;
-        if !ours {
-            return Err(Problem::NotOurs);
-        }
+        refuse_foreign(&connection)?;
+        let damage = header
+            .cut_off(&files)
+            .or(damage.map(|error| error.to_string()));
         Ok(Self {
             path: path.to_owned(),
             connection,
             access,
             files,
             version,
+            damage,
             within: QUESTION_WITHIN,
         })
     }
 }
 
-/// Opens the file in one of the ways and reads a first page, because SQLite opens lazily.
-fn open_as(path: &Path, access: Access) -> Result<Connection, Problem> {
+/// Refuses what no app keeps for its user. What has lost its mark is taken by its tables.
+fn refuse_foreign(connection: &Connection) -> Result<(), Problem> {
+    let mark: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if mark == APPLICATION_ID {
+        return Ok(());
+    }
+    let (has_calls, is_empty): (bool, bool) = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calls' AND type = 'table')
+                AND EXISTS (SELECT 1 FROM pragma_table_info('calls') WHERE name = 'sort_key'),
+                NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    match (mark, has_calls) {
+        (0, true) => Ok(()),
+        _ if is_empty => Err(Problem::Empty),
+        _ => Err(Problem::NotOurs),
+    }
+}
+
+/// Opens the file in one of the ways and reads its schema, because SQLite opens lazily. Gives also
+/// what is wrong with that, if anything is.
+fn open_as(path: &Path, access: Access) -> Result<(Connection, Option<rusqlite::Error>), Problem> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let real = real_path(path)?;
     let connection = match access {
@@ -270,8 +291,26 @@ fn open_as(path: &Path, access: Access) -> Result<Connection, Problem> {
     )?;
     // Sorting a long timeline would otherwise put files somewhere.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    Ok(connection)
+    let schema = "SELECT count(*) FROM sqlite_schema";
+    match connection.query_row(schema, [], |_| Ok(())) {
+        Err(damage) if is_damage(&damage) => {
+            tolerate(&connection)?;
+            Ok((connection, Some(damage)))
+        }
+        other => other.map(|()| (connection, None)).map_err(Problem::from),
+    }
+}
+
+/// Has SQLite go on where the file is shorter than it says, or where a row of its schema makes no
+/// sense. What the setting is named for stays barred: the connection only reads.
+fn tolerate(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+    connection.pragma_update(None, "writable_schema", true)?;
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema)",
+        [],
+        |_| Ok(()),
+    )
 }
 
 fn cannot_share(error: &rusqlite::Error) -> bool {
@@ -279,29 +318,7 @@ fn cannot_share(error: &rusqlite::Error) -> bool {
     code == Some(ErrorCode::CannotOpen) || code == Some(ErrorCode::ReadOnly)
 }
 
-/// Whether the database is in WAL mode; an error if the file cannot be a database.
-///
-/// SQLite would tell most of this too, but not which of the reasons it was, and it takes an empty
-/// file for a database without tables.
-fn read_header(path: &Path) -> Result<bool, Problem> {
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(Problem::NotAFile);
-    }
-    if metadata.len() == 0 {
-        return Err(Problem::Empty);
-    }
-    let mut header = [0; HEADER_BYTES];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Problem::NotADatabase),
-        Err(error) => Err(unreadable(error)),
-        Ok(()) if !header.starts_with(HEADER_MAGIC) => Err(Problem::NotADatabase),
-        Ok(()) => Ok(header.get(HEADER_READ_VERSION) == Some(&HEADER_WAL)),
-    }
-}
-
-fn unreadable(error: io::Error) -> Problem {
+pub(super) fn unreadable(error: io::Error) -> Problem {
     if error.kind() == io::ErrorKind::NotFound {
         Problem::Missing
     } else {
@@ -366,15 +383,22 @@ impl Files {
         }
     }
 
+    /// The bytes of the file, and of the WAL beside it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let bytes = |stamp: Option<Stamp>| stamp.map_or(0, |(bytes, _)| bytes);
+        (bytes(self.database), bytes(self.wal))
+    }
+
     /// The last change of any of them, where the file system tells.
     pub(super) fn changed(&self) -> Option<SystemTime> {
         let stamps = [self.database, self.wal];
         stamps.into_iter().flatten().filter_map(|(_, at)| at).max()
     }
 
-    /// Whoever has the database open in WAL mode has both files beside it.
-    fn access(&self) -> Access {
-        if self.wal.is_some() && self.has_shm {
+    /// Whoever has the database open in WAL mode has both files beside it, and a lock on one.
+    fn access(&self, path: &Path) -> Access {
+        let real = real_path(path).unwrap_or_else(|_| path.to_owned());
+        if self.wal.is_some() && self.has_shm && has_it_open(&beside(&real, "-shm")) {
             Access::Shared
         } else {
             self.access_without_locks()
@@ -413,14 +437,14 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::OnceCell;
 
     use super::*;
 
     fn app(path: &Path) -> Connection {
         let app = Connection::open(path).unwrap();
         app.execute_batch(
-            "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS calls (call_id TEXT) STRICT;",
+            "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS calls (sort_key INTEGER PRIMARY KEY, call_id TEXT) STRICT;",
         )
         .unwrap();
         app
@@ -437,18 +461,19 @@ mod tests {
         drop(app(&path));
         let mut database = Database::open(&path).unwrap();
         assert_eq!(database.access, Access::Still);
-        let started = Cell::new(None);
+        let started = OnceCell::new();
         let seen = database.read(|snapshot| {
             let seen = count(snapshot);
-            if started.take().is_none() {
+            started.get_or_init(|| {
                 let app = app(&path);
-                app.execute("INSERT INTO calls VALUES ('a')", []).unwrap();
-                started.set(Some(app));
-            }
+                let insert = "INSERT INTO calls (call_id) VALUES ('a')";
+                app.execute(insert, []).unwrap();
+                app
+            });
             seen
         });
         assert_eq!(seen.unwrap(), 1);
-        assert_eq!(database.access, Access::Shared);
+        assert_ne!(database.access, Access::Still);
     }
 
     #[test]
@@ -461,7 +486,10 @@ mod tests {
             .read(|snapshot| {
                 // Opened, written and closed: by the time of the next look nobody has it open.
                 app(&path)
-                    .execute("INSERT INTO calls VALUES (hex(zeroblob(5000)))", [])
+                    .execute(
+                        "INSERT INTO calls (call_id) VALUES (hex(zeroblob(5000)))",
+                        [],
+                    )
                     .unwrap();
                 count(snapshot)
             })
@@ -500,7 +528,8 @@ mod tests {
         assert_eq!(database.read(count).unwrap(), 0);
         let app = app(&path);
         for rows in 1..4 {
-            app.execute("INSERT INTO calls VALUES ('a')", []).unwrap();
+            app.execute("INSERT INTO calls (call_id) VALUES ('a')", [])
+                .unwrap();
             assert_eq!(database.read(count).unwrap(), rows);
         }
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::database::{Database, beside, real_path};
 use super::error::{Error, Problem};
+use super::header::Header;
 use super::rows::Fields;
 use super::schema::{APPLICATION_ID, SCHEMA_KNOWN, expected, objects};
 use checks::{CHECKS, Check};
@@ -67,7 +68,7 @@ impl Checkup {
     pub fn of(path: &Path) -> Result<Self, Error> {
         let mut findings = match Database::open(path) {
             Ok(database) => examine(database)?,
-            Err(error) => vec![unopened(error)?],
+            Err(error) => vec![unopened(path, error)?],
         };
         findings.sort_by_key(|finding| finding.severity);
         Ok(Self {
@@ -104,7 +105,7 @@ fn warning(code: &'static str, text: impl Into<String>, advice: impl Into<String
 }
 
 /// A file that cannot be opened because of what is in it.
-fn unopened(failed: Error) -> Result<Finding, Error> {
+fn unopened(path: &Path, failed: Error) -> Result<Finding, Error> {
     let code = match failed.problem {
         Problem::Empty => "empty",
         Problem::NotADatabase => "not_a_database",
@@ -123,6 +124,10 @@ fn unopened(failed: Error) -> Result<Finding, Error> {
     };
     let said = failed.problem.to_string();
     let (text, advice) = said.split_once("; ").unwrap_or((said.as_str(), ""));
+    let text = match Header::of(path).map_or(0, |header| header.mark()) {
+        0 => text.to_owned(),
+        mark => format!("{text} (application_id is {mark})"),
+    };
     Ok(error(code, text, advice))
 }
 
@@ -139,6 +144,9 @@ fn examine(database: Database) -> Result<Vec<Finding>, Error> {
         findings: Vec::new(),
         exhausted: false,
     };
+    if let Some(why) = examination.database.damage().map(str::to_owned) {
+        examination.damaged(&why);
+    }
     let tables = examination.layout()?;
     examination.integrity()?;
     for check in CHECKS {
@@ -233,16 +241,6 @@ impl Examination {
         else {
             return Ok(BTreeSet::new());
         };
-        if mark != APPLICATION_ID && mark != 0 {
-            self.findings.push(error(
-                "not_ours",
-                format!(
-                    "The file is another program's, or the server's (application_id is {mark})"
-                ),
-                "Name the one that the app keeps for its user",
-            ));
-            return Ok(BTreeSet::new());
-        }
         if mark == 0 {
             self.findings.push(error(
                 "mark",

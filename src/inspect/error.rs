@@ -39,14 +39,18 @@ pub enum Problem {
     /// The system does not let it be read.
     #[error("cannot be read: {0}; look as a user who may read it, or at a copy")]
     Unreadable(io::Error),
-    /// No bytes in it.
-    #[error("is empty; no app has put anything into it yet")]
+    /// No bytes in it, or no tables.
+    #[error(
+        "is empty: no app has put anything into it yet, or it was copied without its `-wal`; copy both, or have the copy made (`export --copy`)"
+    )]
     Empty,
     /// Some other kind of file.
     #[error("is not an SQLite database, or it is encrypted; name the database that the app keeps")]
     NotADatabase,
     /// An SQLite database with other things in it.
-    #[error("is an SQLite database, but has no table of calls; name the one that the app keeps")]
+    #[error(
+        "is an SQLite database, but none that an app keeps for its user: a signalling server's, or another program's; nothing here works on it, name the app's"
+    )]
     NotOurs,
     /// A table or view that the answer needs is not there.
     #[error(

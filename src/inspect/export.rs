@@ -1,5 +1,6 @@
 //! All calls, one after another, oldest first.
 
+use super::damage::{CALLS, COMMANDS, Numbered, Towards, Wanted};
 use super::database::Database;
 use super::error::{Error, Problem};
 use super::model::Story;
@@ -32,38 +33,20 @@ impl Export {
     /// The file cannot be read. Of a damaged one that is said only if nothing could be told.
     pub fn next(&mut self, database: &mut Database) -> Result<Vec<Story>, Error> {
         if !self.calls_done {
-            let after = self.after;
-            let batch = self.batch(
-                database,
-                ("calls", &["sort_key", "call_id"]),
-                "WHERE sort_key > ? ORDER BY sort_key",
-                after,
-            )?;
-            self.after = batch.last;
-            if !batch.stories.is_empty() {
-                return Ok(batch.stories);
+            let stories = self.batch(database, Part::Calls)?;
+            if !stories.is_empty() {
+                return Ok(stories);
             }
             self.calls_done = true;
         }
-        let after = self.after_command;
-        let batch = self.batch(
-            database,
-            ("commands", &["n", "call_id"]),
-            "WHERE n > ? AND NOT EXISTS (SELECT 1 FROM calls
-                 WHERE calls.call_id = commands.call_id)
-             AND n = (SELECT min(n) FROM commands AS others
-                       WHERE others.call_id = commands.call_id)
-             ORDER BY n",
-            after,
-        )?;
-        self.after_command = batch.last;
+        let stories = self.batch(database, Part::Commands)?;
         match self.damage.take() {
             Some(damage) if !self.told => {
                 Err(Error::new(database.path(), Problem::Damaged(damage)))
             }
             damage => {
                 self.damage = damage;
-                Ok(batch.stories)
+                Ok(stories)
             }
         }
     }
@@ -73,66 +56,86 @@ impl Export {
         self.damage.as_ref().map(ToString::to_string)
     }
 
-    /// The stories of the calls that a query names, beside a number that they are ordered by.
-    /// Damaged calls are passed over.
-    fn batch(
-        &mut self,
-        database: &mut Database,
-        source: (&'static str, &[&str; 2]),
-        rest: &str,
-        after: i64,
-    ) -> Result<Batch, Error> {
+    /// The next stories of a part. What is damaged is passed over.
+    fn batch(&mut self, database: &mut Database, part: Part) -> Result<Vec<Story>, Error> {
         let version = database.version();
-        let mut last = after;
         loop {
-            let mut batch = database
-                .read(|connection| Snapshot::of(connection, version).batch(source, rest, last))?;
-            self.damage = self.damage.take().or(batch.damage.take());
-            self.told |= !batch.stories.is_empty();
-            if !batch.stories.is_empty() || batch.last == last {
-                return Ok(batch);
+            let after = match part {
+                Part::Calls => self.after,
+                Part::Commands => self.after_command,
+            };
+            let batch =
+                database.read(|connection| Snapshot::of(connection, version).batch(part, after))?;
+            match part {
+                Part::Calls => self.after = batch.last,
+                Part::Commands => self.after_command = batch.last,
             }
-            last = batch.last;
+            self.damage = self.damage.take().or(batch.damage);
+            self.told |= !batch.stories.is_empty();
+            if !batch.stories.is_empty() || batch.ended {
+                return Ok(batch.stories);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Calls,
+    /// Calls that only commands tell of, each with the first of its commands.
+    Commands,
+}
+
+impl Part {
+    fn source(self) -> (Numbered, [&'static str; 2], &'static str) {
+        match self {
+            Self::Calls => (CALLS, ["sort_key", "call_id"], "TRUE"),
+            Self::Commands => (
+                COMMANDS,
+                ["n", "call_id"],
+                "NOT EXISTS (SELECT 1 FROM calls WHERE calls.call_id = commands.call_id)
+                 AND n = (SELECT min(n) FROM commands AS others
+                           WHERE others.call_id = commands.call_id)",
+            ),
         }
     }
 }
 
 struct Batch {
     stories: Vec<Story>,
-    /// The number of the last call, or where it began if there was none.
+    /// The number of the last call that was looked at.
     last: i64,
+    ended: bool,
     damage: Option<rusqlite::Error>,
 }
 
 impl Snapshot<'_> {
-    fn batch(
-        &self,
-        (table, columns): (&'static str, &[&str; 2]),
-        rest: &str,
-        after: i64,
-    ) -> Result<Batch, Problem> {
-        let [key, id] = *columns;
-        let found = self.rows(
-            (table, columns),
-            &format!("{rest} LIMIT {CALLS_AT_ONCE}"),
-            [after],
-            |row| (row.number(key), row.text(id)),
-        )?;
+    fn batch(&self, part: Part, after: i64) -> Result<Batch, Problem> {
+        let (numbered, columns, fits) = part.source();
+        let wanted = Wanted {
+            numbered,
+            columns: &columns,
+            fits: (fits.to_owned(), Vec::new()),
+            towards: Towards::Larger,
+            until: i64::MAX,
+            count: CALLS_AT_ONCE,
+        };
+        let found = self.gather(&wanted, after, |row| row.text("call_id"))?;
         let mut damage = self.take_damage();
-        let mut stories = Vec::with_capacity(found.len());
-        for (_, id) in &found {
-            match self.story(id) {
+        let mut stories = Vec::with_capacity(found.rows.len());
+        for (number, id) in &found.rows {
+            let key = (part == Part::Calls).then_some(*number);
+            match self.story(id, key) {
                 Ok(story) => stories.push(story),
                 Err(Problem::Damaged(error)) => damage = Some(error),
-                // A damaged index does not lead to it.
                 Err(Problem::UnknownCall(_)) => {}
                 Err(problem) => return Err(problem),
             }
         }
-        let last = found.last().map_or(after, |(key, _)| *key);
         Ok(Batch {
             stories,
-            last,
+            last: found.reached,
+            ended: found.ended,
             damage,
         })
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::database::{Database, Mark};
 use super::error::{Error, Problem};
+use super::givers::{RANKED, Ranked};
 use super::model::Entry;
 use super::queries::Snapshot;
-use super::rows::{ENTRY_COLUMNS, entry};
+use super::rows::ENTRY_COLUMNS;
 
 /// How often it is looked whether anybody wrote: often enough that a person sees no delay, and a
 /// look that finds nothing costs microseconds.
@@ -114,36 +115,24 @@ impl Snapshot<'_> {
 
         found.sort_by_key(|keyed| (keyed.entry.at_ms, keyed.rank, keyed.n));
         self.damage(found.is_empty())?;
-        let entries = found.into_iter().map(|keyed| keyed.entry).collect();
-        Ok((entries, next))
+        Ok((self.with_their_devices(found)?, next))
     }
 
     /// Entries of one kind after a number. A condition on the number alone reaches the tables
     /// behind the view, and on the kind leaves all but one of them unread.
-    fn ranked(&self, rank: i64, after: i64) -> Result<Vec<Keyed>, Problem> {
+    fn ranked(&self, rank: i64, after: i64) -> Result<Vec<Ranked>, Problem> {
         self.keyed(
             "WHERE rank = ? AND n > ? ORDER BY n LIMIT ?",
             [rank, after, ENTRIES_AT_ONCE as i64],
         )
     }
 
-    fn settled(&self, n: i64) -> Result<Vec<Keyed>, Problem> {
+    fn settled(&self, n: i64) -> Result<Vec<Ranked>, Problem> {
         self.keyed("WHERE rank = 3 AND n = ?", [n])
     }
 
-    fn keyed(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Keyed>, Problem> {
-        let columns = [ENTRY_COLUMNS, &["rank", "n"]].concat();
-        self.rows(("timeline_view", &columns), rest, values, |row| Keyed {
-            rank: row.number("rank"),
-            n: row.number("n"),
-            entry: entry(row),
-        })
+    fn keyed(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Ranked>, Problem> {
+        let columns = [ENTRY_COLUMNS, RANKED].concat();
+        self.rows(("timeline_view", &columns), rest, values, Ranked::of)
     }
-}
-
-/// An entry and what orders it.
-struct Keyed {
-    rank: i64,
-    n: i64,
-    entry: Entry,
 }

@@ -4,15 +4,20 @@
 //! Comes in: the path of a file. Goes out: documents ([`CallPage`], [`Story`], [`Pending`],
 //! [`Timeline`], [`Stats`], [`Checkup`]), which [`text`] lays out for people; stories one after
 //! another ([`Export`]); entries as they come ([`Follow`]); a copy. What always holds: of what is
-//! looked at nothing is created, changed, migrated or locked for longer than one question takes. Nothing of the engine is used
-//! here, so that a file can be looked at which the engine refuses.
+//! looked at nothing is created, changed, migrated or locked for longer than one question takes (where
+//! the system is not a Unix, SQLite writes its scratch file `-shm` anew after a crash). Nothing of the
+//! engine is used here, so that a file can be looked at which the engine refuses.
 
 mod copy;
+mod damage;
 mod database;
 mod doctor;
 mod error;
 mod export;
 mod follow;
+mod givers;
+mod header;
+mod in_use;
 mod model;
 mod queries;
 mod rows;

@@ -1,18 +1,22 @@
 //! The questions, in SQL.
 
+mod list;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, ErrorCode, Params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Params};
 
+pub(super) use super::damage::is_damage;
+use super::damage::{CALLS, COMMANDS, Towards, Wanted};
 use super::database::Database;
 use super::error::{Error, Problem};
+use super::givers::{RANKED, RANKS, Ranked};
 use super::model::{Call, CallPage, Entry, Member, Pending, Story, Timeline};
 use super::rows::{
     CALL_COLUMNS, COMMAND_COLUMNS, ENTRY_COLUMNS, Fields, MEMBER_COLUMNS, RING_COLUMNS, call,
-    command, details, entry, member, pending_command, ring,
+    command, details, member, pending_command, ring,
 };
 
 /// Most calls on a page; more is read as that.
@@ -21,15 +25,8 @@ const PAGE_MAX: u32 = 100;
 /// Most entries of a timeline.
 pub const TIMELINE_MAX: usize = 10_000;
 
-/// `sort_key` is the creation time in ms times this, plus a count.
-const SORT_KEYS_A_MS: i64 = 1 << 11;
-
-/// How the schema makes the index that calls with somebody are found by. Files of versions 1 and 2
-/// have none, and one of that name that is not made so may be of something else.
-const MEMBERS_USER: &str = "CREATE INDEX members_user ON members (user_id, sort_key)";
-/// The calls that somebody was in, along that index; stands behind `calls`.
-const WITH: &str = "NOT INDEXED JOIN (SELECT sort_key AS with_key FROM members INDEXED BY members_user \
-     WHERE user_id = ?) ON sort_key = with_key";
+/// Most pending commands that are looked for in a damaged file; the engine takes no more either.
+const PENDING_MAX: usize = 1_000;
 
 /// Which calls a list has in it. By default the newest twenty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +89,7 @@ impl Database {
     /// As [`Database::calls`]; and when the file has no trace of that call.
     pub fn story(&mut self, call_id: &str) -> Result<Story, Error> {
         let version = self.version();
-        self.read(|snapshot| Snapshot::of(snapshot, version).story(call_id))
+        self.read(|snapshot| Snapshot::of(snapshot, version).story(call_id, None))
     }
 
     /// The commands without a verdict, oldest first.
@@ -143,8 +140,16 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
     pub(super) fn take_damage(&self) -> Option<rusqlite::Error> {
         self.damage.take()
+    }
+
+    pub(super) fn note_damage(&self, error: rusqlite::Error) {
+        self.damage.replace(Some(error));
     }
 
     /// What was damaged, in SQLite's words; a problem if there is nothing to tell beside it.
@@ -155,62 +160,32 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    fn calls(&self, filter: &Filter) -> Result<CallPage, Problem> {
-        let count = usize::try_from(filter.count.min(PAGE_MAX)).unwrap_or_default();
-        let (rest, mut values) = page(filter, self.has_members_user()?);
-        // One more than the page holds tells whether there is a next one.
-        values.push(Sql::Integer(i64::from(filter.count.min(PAGE_MAX)) + 1));
-        let mut keyed = self.rows(
-            ("calls", CALL_COLUMNS),
-            &rest,
-            params_from_iter(values),
-            |row| (row.number("sort_key"), call(row)),
-        )?;
-        let more = keyed.len() > count;
-        keyed.truncate(count);
-        let last = keyed.last().map_or(0, |(key, _)| *key);
-        // The calls of a page without filters lie side by side, and so do their members.
-        let first = keyed.first().map_or(0, |(key, _)| *key);
-        let ranges = if is_unfiltered(filter) {
-            vec![(last, first)]
-        } else {
-            keyed.iter().map(|(key, _)| (*key, *key)).collect()
+    /// The story of a call; with its key, the index that leads to it need not be sound.
+    pub(super) fn story(&self, call_id: &str, key: Option<i64>) -> Result<Story, Problem> {
+        let source = ("calls", CALL_COLUMNS);
+        let both = |row: &Fields<'_>| (call(row), details(row));
+        let found = match key {
+            Some(key) => self.rows(source, "WHERE sort_key = ?", [key], both)?,
+            None => self.rows(source, "WHERE call_id = ?", [call_id], both)?,
         };
-        let mut members = Vec::new();
-        for (lowest, highest) in ranges {
-            members.extend(self.members(lowest, highest)?);
+        let mut found = found.into_iter().next();
+        if found.is_none()
+            && key.is_none()
+            && let Some(damage) = self.take_damage()
+        {
+            // What is damaged is perhaps only the index.
+            let wanted = Wanted {
+                numbered: CALLS,
+                columns: CALL_COLUMNS,
+                fits: ("call_id = ?".to_owned(), vec![call_id.to_owned().into()]),
+                towards: Towards::Smaller,
+                until: i64::MIN,
+                count: 1,
+            };
+            let gathered = self.gather(&wanted, i64::MAX, both)?.rows;
+            found = gathered.into_iter().next().map(|(_, both)| both);
+            self.note_damage(damage);
         }
-        let me = self.me()?;
-        let mut members = members.into_iter().peekable();
-        let mut calls = Vec::with_capacity(keyed.len());
-        for (key, mut call) in keyed {
-            // A range can have calls in it that the page leaves out.
-            while let Some((of, member)) = members.next_if(|(of, _)| *of >= key) {
-                if of == key {
-                    call.members.push(member);
-                }
-            }
-            call.inviter = inviter(&call, &me);
-            calls.push(call);
-        }
-        let next_flag = if more { last } else { 0 };
-        let damage = self.damage(calls.is_empty())?;
-        Ok(CallPage {
-            calls,
-            next_flag,
-            damage,
-        })
-    }
-
-    pub(super) fn story(&self, call_id: &str) -> Result<Story, Problem> {
-        let found = self
-            .rows(
-                ("calls", CALL_COLUMNS),
-                "WHERE call_id = ?",
-                [call_id],
-                |row| (call(row), details(row)),
-            )?
-            .pop();
         let call = match found {
             None => None,
             Some((mut call, mut details)) => {
@@ -249,12 +224,25 @@ impl<'a> Snapshot<'a> {
     }
 
     fn pending(&self) -> Result<Pending, Problem> {
-        let pending = self.rows(
+        let mut pending = self.rows(
             ("commands", COMMAND_COLUMNS),
             "WHERE verdict IS NULL ORDER BY n",
             [],
             pending_command,
         )?;
+        if let Some(damage) = self.take_damage() {
+            let wanted = Wanted {
+                numbered: COMMANDS,
+                columns: COMMAND_COLUMNS,
+                fits: ("verdict IS NULL".to_owned(), Vec::new()),
+                towards: Towards::Larger,
+                until: i64::MAX,
+                count: PENDING_MAX,
+            };
+            let found = self.gather(&wanted, i64::MIN, pending_command)?.rows;
+            pending = found.into_iter().map(|(_, command)| command).collect();
+            self.note_damage(damage);
+        }
         let damage = self.damage(pending.is_empty())?;
         Ok(Pending { pending, damage })
     }
@@ -275,7 +263,7 @@ impl<'a> Snapshot<'a> {
     fn entries(
         &self,
         condition: &str,
-        values: impl Params,
+        values: impl Params + Clone,
         keep_first: bool,
     ) -> Result<(Vec<Entry>, bool), Problem> {
         let has = self.columns("timeline_view")?;
@@ -285,22 +273,37 @@ impl<'a> Snapshot<'a> {
             .filter(|column| has.iter().any(|name| name == *column))
             .map(|column| format!("{column}{direction}"))
             .collect();
-        let mut entries = self.rows(
-            ("timeline_view", ENTRY_COLUMNS),
-            &format!(
-                "WHERE {condition} ORDER BY {} LIMIT {}",
-                order.join(", "),
-                TIMELINE_MAX + 1
-            ),
-            values,
-            entry,
-        )?;
+        let columns = [ENTRY_COLUMNS, RANKED].concat();
+        let read = |kind: &str| {
+            let order = order.join(", ");
+            let limit = TIMELINE_MAX + 1;
+            let rest = format!("WHERE {kind}{condition} ORDER BY {order} LIMIT {limit}");
+            self.rows(
+                ("timeline_view", &columns),
+                &rest,
+                values.clone(),
+                Ranked::of,
+            )
+        };
+        let mut entries = read("")?;
+        if let Some(damage) = self.take_damage() {
+            // Where one table is damaged, the entries of the others are told.
+            entries.clear();
+            for rank in RANKS {
+                entries.extend(read(&format!("rank = {rank} AND "))?);
+            }
+            entries.sort_by_key(|ranked| (ranked.entry.at_ms, ranked.rank, ranked.n));
+            if !keep_first {
+                entries.reverse();
+            }
+            self.note_damage(damage);
+        }
         let cut = entries.len() > TIMELINE_MAX;
         entries.truncate(TIMELINE_MAX);
         if !keep_first {
             entries.reverse();
         }
-        Ok((entries, cut))
+        Ok((self.with_their_devices(entries)?, cut))
     }
 
     /// The members of the calls in a range, in the order of the list, each with the call's key.
@@ -321,15 +324,6 @@ impl<'a> Snapshot<'a> {
         Ok(values.pop().unwrap_or_default())
     }
 
-    /// Whether the file has the index of who was in which call, as version 3 has it.
-    fn has_members_user(&self) -> Result<bool, Problem> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema
-              WHERE type = 'index' AND name = 'members_user' AND sql = ?)",
-        )?;
-        Ok(statement.query_row([MEMBERS_USER], |row| row.get(0))?)
-    }
-
     /// Rows of a table or view, with `NULL` for those of the columns that it does not have. Of a
     /// damaged one, those before the damage, which is noted. `rest` begins where its name ends.
     pub(super) fn rows<T>(
@@ -339,18 +333,8 @@ impl<'a> Snapshot<'a> {
         values: impl Params,
         convert: impl Fn(&Fields<'_>) -> T,
     ) -> Result<Vec<T>, Problem> {
-        let has = self.columns(table)?;
-        let list: Vec<String> = wanted
-            .iter()
-            .map(|column| {
-                if has.iter().any(|name| name == column) {
-                    (*column).to_owned()
-                } else {
-                    format!("NULL AS {column}")
-                }
-            })
-            .collect();
-        let sql = format!("SELECT {} FROM {table} {rest}", list.join(", "));
+        let list = self.select_list(table, wanted)?;
+        let sql = format!("SELECT {list} FROM {table} {rest}");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut found = Vec::new();
         for row in statement.query_map(values, |row| Ok(convert(&Fields(row))))? {
@@ -364,6 +348,23 @@ impl<'a> Snapshot<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// The columns as they are asked for, with `NULL` for those that the table does not have.
+    pub(super) fn select_list(
+        &self,
+        table: &'static str,
+        wanted: &[&str],
+    ) -> Result<String, Problem> {
+        let has = self.columns(table)?;
+        let list = wanted.iter().map(|column| {
+            if has.iter().any(|name| name == column) {
+                (*column).to_owned()
+            } else {
+                format!("NULL AS {column}")
+            }
+        });
+        Ok(list.collect::<Vec<_>>().join(", "))
     }
 
     /// The one number that a query gives; nothing where its table is missing or damaged.
@@ -407,81 +408,6 @@ impl<'a> Snapshot<'a> {
         self.known.borrow_mut().insert(table, Rc::clone(&names));
         Ok(names)
     }
-}
-
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
-}
-
-fn is_unfiltered(filter: &Filter) -> bool {
-    // `since` and `down_to` only say where the range ends.
-    filter.state.is_none() && !filter.missed && filter.with.is_none() && filter.search.is_none()
-}
-
-/// What follows the table in the question for a page, up to its limit, and its values. With the
-/// index, the calls with somebody are found along it; without, each call is looked at.
-fn page(filter: &Filter, has_members_user: bool) -> (String, Vec<Sql>) {
-    let (mut conditions, mut values) = (Vec::new(), Vec::new());
-    let along = filter.with.as_ref().filter(|_| has_members_user);
-    let (from, key) = match along {
-        None => ("", "sort_key"),
-        Some(user) => {
-            values.push(Sql::Text(user.clone()));
-            (WITH, "with_key")
-        }
-    };
-    conditions.push(format!("{key} < ?"));
-    values.push(Sql::Integer(match filter.next_flag {
-        0 => i64::MAX,
-        flag => flag,
-    }));
-    // Words in the text and not as values: so the partial indexes can be used.
-    match filter.state {
-        None => {}
-        Some(StateFilter::Started) => conditions.push("state = 'started'".to_owned()),
-        Some(StateFilter::Ended) => conditions.push("state = 'ended'".to_owned()),
-    }
-    if filter.missed {
-        conditions.push("missed = 1".to_owned());
-    }
-    if let Some(user) = filter.with.as_ref().filter(|_| along.is_none()) {
-        conditions.push(
-            "EXISTS (SELECT 1 FROM members \
-             WHERE members.sort_key = calls.sort_key AND members.user_id = ?)"
-                .to_owned(),
-        );
-        values.push(Sql::Text(user.clone()));
-    }
-    if let Some(words) = &filter.search {
-        conditions.push(
-            "(instr(lower(call_id), lower(?)) OR instr(lower(extended_data), lower(?)) \
-              OR instr(lower(end_data), lower(?)) \
-              OR EXISTS (SELECT 1 FROM members WHERE members.sort_key = calls.sort_key \
-                          AND (instr(lower(members.user_id), lower(?)) \
-                               OR instr(lower(members.extended_data), lower(?)))))"
-                .to_owned(),
-        );
-        values.extend((0..5).map(|_| Sql::Text(words.clone())));
-    }
-    if let Some(since_ms) = filter.since_ms {
-        // The key alone ends the scan early; it may be of a later ms than the call.
-        conditions.push(format!("{key} >= ? AND create_time_ms >= ?"));
-        values.push(Sql::Integer(since_ms.saturating_mul(SORT_KEYS_A_MS)));
-        values.push(Sql::Integer(since_ms));
-    }
-    if let Some(down_to) = filter.down_to {
-        conditions.push(format!("{key} >= ?"));
-        values.push(Sql::Integer(down_to));
-    }
-    let conditions = conditions.join(" AND ");
-    // Of somebody who stands in a call twice, it is one call.
-    let once = if along.is_some() {
-        "GROUP BY with_key "
-    } else {
-        ""
-    };
-    let rest = format!("{from} WHERE {conditions} {once}ORDER BY {key} DESC LIMIT ?");
-    (rest, values)
 }
 
 /// Who invited this database's user; whom nobody did, the caller, as the app's list has it.

@@ -127,6 +127,19 @@ impl Fields<'_> {
         }
     }
 
+    /// The number in a column that has no name; 0 if there is none.
+    pub(super) fn number_at(&self, column: usize) -> i64 {
+        match self.0.get_ref(column) {
+            Ok(ValueRef::Integer(number)) => number,
+            _ => 0,
+        }
+    }
+
+    /// Whether such a column is a yes.
+    pub(super) fn flag_at(&self, column: usize) -> bool {
+        self.number_at(column) != 0
+    }
+
     fn flag(&self, name: &str) -> bool {
         self.number(name) != 0
     }

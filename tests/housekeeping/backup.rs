@@ -298,6 +298,36 @@ async fn a_name_that_cannot_be_and_what_is_no_copy_are_refused_as_what_they_are(
 }
 
 #[tokio::test]
+async fn a_name_too_long_for_what_lies_beside_a_copy_is_refused_and_leaves_nothing() {
+    let place = Place::new();
+    let engine = place.engine("alice.db").await;
+    engine.backup(place.path("copy")).await.expect("a copy");
+    let before = place.names();
+    for bytes in [234, 250, 255, 256, 1000] {
+        let to = place.path(&"n".repeat(bytes));
+        let refusals = [
+            engine.backup(&to).await.expect_err("too long"),
+            Engine::restore(place.path("copy"), &to)
+                .await
+                .expect_err("too long"),
+        ];
+        for refused in refusals {
+            assert_eq!(refused.code, Code::InvalidParameter, "{bytes}: {refused}");
+            let said = format!("a name of {bytes} bytes");
+            assert!(refused.message.contains(&said), "{refused}");
+            assert!(refused.message.contains("233 at most"), "{refused}");
+        }
+        assert_eq!(place.names(), before);
+    }
+    let longest = place.path(&"n".repeat(233));
+    engine.backup(&longest).await.expect("a copy");
+    let longest = place.path(&"m".repeat(233));
+    Engine::restore(place.path("copy"), longest)
+        .await
+        .expect("restored");
+}
+
+#[tokio::test]
 async fn a_copy_of_copies_without_positions_left_is_refused() {
     let place = Place::new();
     let engine = place.engine("alice.db").await;

@@ -1,10 +1,12 @@
 //! `offhook inspect`, run as a person or a program runs it, on databases with a story in them.
 
+mod damaged;
 mod dictionary;
 mod documents;
 mod files;
 mod health;
 mod paging;
+mod restored;
 mod streams;
 mod terminal;
 
@@ -45,18 +47,25 @@ impl Fixture {
         Self::of_version(NEWEST)
     }
 
-    /// The same, as an older build made it.
-    fn of_version(version: u8) -> Self {
+    /// A folder in which nothing is yet.
+    fn bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("alice.db");
-        let app = Connection::open(&database).unwrap();
+        Self { folder, database }
+    }
+
+    /// A database in which nothing has happened yet, as an older build made it.
+    fn of_version(version: u8) -> Self {
+        let fixture = Self::bare();
+        let app = fixture.app();
         app.pragma_update(None, "journal_mode", "WAL").unwrap();
         app.execute_batch(&SCHEMA[..usize::from(version)].concat())
             .unwrap();
         app.pragma_update(None, "user_version", version).unwrap();
         app.pragma_update(None, "application_id", 0x4f68_6b31)
             .unwrap();
-        Self { folder, database }
+        drop(app);
+        fixture
     }
 
     /// A connection such as the app has.

@@ -128,6 +128,38 @@ fn a_copy_never_takes_the_place_of_anything_nor_a_name_that_belongs_to_the_datab
 }
 
 #[test]
+fn a_name_too_long_for_a_copy_is_told_as_that_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let before = fixture.files();
+    let copy_to = |bytes: usize| {
+        let to = fixture.folder.path().join("n".repeat(bytes));
+        let question = ["export", "--copy", to.to_str().unwrap()];
+        inspect(&fixture.database, &question)
+    };
+    // SQLite needs a name beside it, which goes on with `-journal`.
+    for bytes in [248, 255, 256, 1000] {
+        let said = format!("its name is {} bytes too long", bytes - 247);
+        assert_failed(&copy_to(bytes), &["cannot be copied", &said, "shorter"]);
+        assert_eq!(fixture.files(), before);
+    }
+    assert_done(&copy_to(247));
+    assert_eq!(fixture.files().len(), 2);
+}
+
+#[test]
+fn a_copy_of_a_file_that_was_cut_off_is_one_of_what_is_left() {
+    let fixture = Fixture::new();
+    let whole = fs::read(&fixture.database).unwrap();
+    let left = &whole[..whole.len() - 4096];
+    fs::write(&fixture.database, left).unwrap();
+    let copy = fixture.folder.path().join("copy.db");
+    let question = ["export", "--copy", copy.to_str().unwrap()];
+    let output = inspect(&fixture.database, &question);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read(&copy).unwrap()[4096..], left[4096..]);
+}
+
+#[test]
 fn a_copy_of_a_damaged_file_keeps_the_damage_for_whoever_looks_into_it() {
     let fixture = Fixture::new();
     let mut damaged = fs::read(&fixture.database).unwrap();

@@ -266,7 +266,7 @@ fn a_file_that_is_no_database_ends_the_command_with_one_line() {
         .unwrap()
         .execute_batch("CREATE TABLE other (x)")
         .unwrap();
-    refused("has no table of calls");
+    refused("another program");
 }
 
 #[test]

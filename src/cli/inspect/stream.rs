@@ -35,7 +35,8 @@ pub(super) fn export(database: &mut Database) -> Result<(), Failure> {
             break;
         }
     }
-    note_damage(damage.or(export.damage()).as_deref());
+    let damage = damage.or(export.damage());
+    note_damage(database.damage().or(damage.as_deref()));
     Ok(())
 }
 
@@ -58,6 +59,7 @@ pub(super) fn watch(mut database: Database, file: &Path, how: How) -> Result<(),
         .block_on(async { Signals::new() })
         .map_err(|error| Failure::new(format_args!("cannot listen for signals: {error}")))?;
     let mut follow = Follow::from_now(&mut database).map_err(Failure::new)?;
+    note_damage(database.damage());
     note(format_args!("watching {}; Ctrl-C ends", file.display()));
     while !reader_is_gone() {
         let entries = match follow.next(&mut database) {

@@ -28,6 +28,10 @@ const IN_THE_MAKING: &str = ".offhook-part";
 const NOTE: &str = "-note";
 /// How that one is called before its name is on the disk.
 const NOTE_IN_THE_MAKING: &str = "-note.new";
+/// The longest of how names go on of what lies beside a copy while it is being made.
+const LONGEST_ENDING: usize = IN_THE_MAKING.len() + NOTE_IN_THE_MAKING.len();
+/// What file systems take for a name.
+const FILE_NAME_BYTES_MAX: usize = 255;
 /// What may lie beside a database, by how its name ends: with a stranger's, no file is what it was.
 const COMPANIONS: [&str; 3] = ["", LOG, "-journal"];
 /// How the names go on that a database has for itself: it would take what is there for its own.
@@ -285,6 +289,16 @@ fn check_name(parameter: &str, path: &Path) -> Result<(), Error> {
 /// A place that nothing has.
 fn free_place(files: &dyn Files, to: &Path) -> Result<PathBuf, Error> {
     check_name("path", to)?;
+    let name_bytes = to.file_name().map_or(0, |name| name.len());
+    if name_bytes + LONGEST_ENDING > FILE_NAME_BYTES_MAX {
+        let message = format!(
+            "{} has a name of {name_bytes} bytes, and the copy needs longer ones beside it; name one \
+             of {} at most",
+            to.display(),
+            FILE_NAME_BYTES_MAX - LONGEST_ENDING
+        );
+        return Err(Error::parameter("path", message));
+    }
     let place = files.resolve(to)?;
     if !files.has_folder(&place) {
         let message = format!(

@@ -1,4 +1,5 @@
-use super::{Filter, MEMBERS_USER, Snapshot, StateFilter, page};
+use super::list::{MEMBERS_USER, page};
+use super::{Filter, Snapshot, StateFilter};
 use rusqlite::{Connection, params_from_iter};
 
 /// The schema up to a version.
@@ -21,7 +22,7 @@ fn has_index(connection: &Connection) -> bool {
 
 /// What SQLite is to do for the page, step by step.
 fn plan(connection: &Connection, filter: &Filter) -> Vec<String> {
-    let (rest, mut values) = page(filter, has_index(connection));
+    let (rest, mut values) = page(filter, i64::MAX, has_index(connection));
     values.push(20.into());
     let question = format!("EXPLAIN QUERY PLAN SELECT call_id FROM calls {rest}");
     let mut statement = connection.prepare(&question).unwrap();
