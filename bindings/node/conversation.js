@@ -4,68 +4,13 @@
 
 const { Conversation: Native } = require('./offhook.node');
 const { ZIMErrorCode } = require('./enums.js');
+const { closed, invalid, refused, tooMany } = require('./errors.js');
+const { serialize } = require('./plain.js');
 
 /** A line that is longer is not taken (`LINE_BYTES_MAX` of the engine). */
 const LINE_BYTES_MAX = 1024 * 1024;
 /** The longest that a timer can be set to. */
 const LONG_MS = 0x7fffffff;
-/** JSON.stringify writes a half of a surrogate pair, and only that, as such an escape. */
-const HALF_A_CHARACTER = /(?<!\\)(?:\\\\)*\\ud[89a-f][0-9a-f]{2}/i;
-
-/** What promises are rejected with. */
-class ZIMError extends Error {
-  constructor(code, name, message, detail) {
-    super(message);
-    Object.defineProperty(this, 'name', { value: name, configurable: true, writable: true });
-    this.code = code;
-    Object.assign(this, { reason: '', retryable: false }, detail);
-  }
-}
-
-function refused({ code, message, data = {} }) {
-  const { name = 'Internal', ...detail } = data;
-  return new ZIMError(code, name, message, detail);
-}
-
-function invalid(parameter, message) {
-  const code = ZIMErrorCode.CommonModuleParamsInvalid;
-  return new ZIMError(code, 'InvalidParameter', `${parameter}: ${message}`, { reason: parameter });
-}
-
-function closed() {
-  const message = 'the engine is closed; log in, or create another instance';
-  return new ZIMError(ZIMErrorCode.EngineClosed, 'Closed', message, { reason: 'closed', retryable: true });
-}
-
-function serialize(value, parameter) {
-  let text;
-  try {
-    text = JSON.stringify(value);
-    // As which JSON has what is no number.
-    if (text.includes('null')) JSON.stringify(value, finite);
-  } catch (error) {
-    if (error instanceof ZIMError) throw error;
-    throw invalid(parameter, `cannot be written as JSON (${described(error)})`);
-  }
-  if (text.includes('\\ud') && HALF_A_CHARACTER.test(text)) {
-    throw invalid(parameter, 'has text with half of a surrogate pair, which is no character');
-  }
-  return text;
-}
-
-function finite(name, value) {
-  if (typeof value === 'number' && !Number.isFinite(value)) throw invalid(name, `${value} is no number of JSON`);
-  return value;
-}
-
-/** What was thrown, in words; it can be anything. */
-function described(thrown) {
-  try {
-    return String(thrown?.message ?? thrown);
-  } catch {
-    return 'something that has no words for itself';
-  }
-}
 
 class Conversation {
   #native;
@@ -76,6 +21,9 @@ class Conversation {
   #alive;
   #closing = null;
   #over;
+  /** Whether nothing is heard of it any more and the database is closed; `ended` is fulfilled then. */
+  isEnded = false;
+  #ended;
 
   /** `hear` gets name and fields of each event and must not throw. */
   constructor(config, hear) {
@@ -88,31 +36,31 @@ class Conversation {
     /** Rejected as soon as the conversation begins to end. */
     this.over = new Promise((_, reject) => (this.#over = () => reject(closed())));
     this.over.catch(() => {});
+    this.ended = new Promise((resolve) => (this.#ended = resolve));
     this.#native = new Native(serialize(config, 'config'), (line) => this.#take(line));
     this.#alive = setInterval(() => {}, LONG_MS);
   }
 
-  /** Has the engine asked; the order of requests is kept. */
-  request(method, params) {
-    return this.#ask(method, params, (line) => this.#native.send(line));
+  /** Has the engine asked; the order of requests is kept. `read` makes of the result, and of the line that it came
+   * in, what is given. */
+  request(method, params = {}, read = undefined) {
+    return this.#ask(method, params, (line) => this.#native.send(line), read);
   }
 
-  #ask(method, params, send) {
+  #ask(method, params, send, read = (result) => result) {
     return new Promise((resolve, reject) => {
       if (this.#native === null) throw closed();
       const id = this.#next;
-      const line = serialize({ jsonrpc: '2.0', id, method, params }, 'params');
+      const line = `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${serialize(params, 'params')}}`;
       if (Buffer.byteLength(line) > LINE_BYTES_MAX) {
         throw invalid('params', `has more than ${LINE_BYTES_MAX} bytes`);
       }
       if (!send(line)) {
         if (this.#closing !== null) throw closed();
-        const code = ZIMErrorCode.CommonModuleTriggerSDKFrequencyLimit;
-        const message = 'too many requests wait for the engine; wait for one';
-        throw new ZIMError(code, 'TooManyRequests', message, { reason: 'waiting', retryable: true });
+        throw tooMany();
       }
       this.#next += 1;
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve: (result, line) => resolve(read(result, line)), reject });
     });
   }
 
@@ -134,7 +82,7 @@ class Conversation {
     if (this.#native === null) return;
     try {
       // There is room for these, however many requests wait.
-      const asked = methods.map((method) => this.#ask(method, undefined, (line) => this.#native.sendLast(line)));
+      const asked = methods.map((method) => this.#ask(method, {}, (line) => this.#native.sendLast(line)));
       for (const { reason } of await Promise.allSettled(asked)) {
         if (reason !== undefined && reason.code !== ZIMErrorCode.EngineClosed) throw reason;
       }
@@ -155,6 +103,8 @@ class Conversation {
     this.#over();
     clearInterval(this.#alive);
     this.#native = null;
+    this.isEnded = true;
+    this.#ended();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(closed());
@@ -169,9 +119,9 @@ class Conversation {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     this.#waiting.delete(id);
-    if (error === undefined) waiting.resolve(result);
+    if (error === undefined) waiting.resolve(result, line);
     else waiting.reject(refused(error));
   }
 }
 
-module.exports = { Conversation, ZIMError, closed, described, invalid };
+module.exports = { Conversation };

@@ -127,26 +127,44 @@ export declare enum ZIMErrorCode {
 
 // ---------------------------------------------------------------- errors
 
-/** What promises are rejected with. */
-export declare class ZIMError extends Error {
-  private constructor();
+/** What went wrong, as programs write it down: a `{ code, message }` that an app makes itself is one too. */
+export interface ZIMError {
   /** Stable. */
-  readonly code: ZIMErrorCode;
-  /** The stable name of the code: `InvalidParameter`, `CallOver`, … */
-  readonly name: string;
+  code: ZIMErrorCode;
   /** One sentence: the thing, the value and the way out. */
-  readonly message: string;
+  message: string;
+  /** The stable name of the code: `InvalidParameter`, `CallOver`, … */
+  name?: string;
   /** The reason within the code, stable: `inCall`, `superseded`, … or the name of the parameter. */
-  readonly reason: string;
+  reason?: string;
   /** Whether the same again may be accepted later. */
-  readonly retryable: boolean;
+  retryable?: boolean;
   /** The call that blocks (`inCall`, `glare`). */
-  readonly callID?: string;
+  callID?: string;
   /** The state that refuses (`state`) or that won (`answered`). */
-  readonly state?: ZIMCallUserState;
+  state?: ZIMCallUserState;
   /** The device that won (`answered`). */
-  readonly deviceID?: string;
+  deviceID?: string;
+  stack?: string;
 }
+
+/** Beyond: what promises are rejected with in fact, and what is an `instanceof ZIMError`. */
+export interface ZIMRejection extends Error, ZIMError {
+  code: ZIMErrorCode;
+  name: string;
+  message: string;
+  reason: string;
+  retryable: boolean;
+  stack?: string;
+}
+
+/** Beyond: for `instanceof`. */
+export interface ZIMErrorClass extends Function {
+  readonly prototype: ZIMRejection;
+}
+
+/** Beyond: the class of what promises are rejected with. Only the package makes instances. */
+export declare const ZIMError: ZIMErrorClass;
 
 /** An invitee who was not invited, and the code that says why. */
 export interface ZIMErrorUserInfo {
@@ -178,8 +196,23 @@ export interface ZIMAppConfig {
   memory?: 'normal' | 'low';
   /** The name of the app's build, for the server's log. */
   build?: string;
+  /** How much the database keeps. */
+  retention?: ZIMRetention;
   /** Taken and not used: there is one server, and it is named above. */
   appID?: number;
+}
+
+/** Beyond: what a database keeps; what is beyond it goes in the background. Nothing goes that goes on, waits, rings or
+ * was missed and not seen. */
+export interface ZIMRetention {
+  /** Calls, the newest; 1,000,000 unless given. */
+  callsKept?: number | 'all';
+  /** Days that a call is kept after its end; `forever` unless given. */
+  callsKeptDays?: number | 'forever';
+  /** Events that were acknowledged; 10,000 unless given. */
+  eventsKept?: number;
+  /** Events at all, for an app that never acknowledges; 100,000 unless given, at least 1,000. */
+  eventsUnacknowledgedKept?: number;
 }
 
 export interface ZIMUserInfo {
@@ -196,6 +229,9 @@ export interface ZIMLoginConfig {
   token?: string;
   /** Do not wait for the server at all: the promise is fulfilled once the database is open. */
   isOfflineLogin?: boolean;
+  /** Beyond: the path of a copy that `backup` made, to be put where the database is to be; nothing may be there yet.
+   * It becomes another device, and what waited in it is given up. */
+  restore?: string;
   /** Taken and not used: names are the app's. */
   userName?: string;
   /** Taken and not used: there is no presence for others to see. */
@@ -451,8 +487,9 @@ export interface ZIMStatus {
     since: number;
     error: string | null;
   };
-  /** Of the server's data; as near as a JavaScript number comes, to compare and not to compute with. */
-  epoch: number;
+  /** Of the server's data: a whole number of up to 64 bits, as text in decimal, for which a JavaScript number would
+   * not be exact. To compare; it has no order. */
+  epoch: string;
   cursor: number;
   /** Milliseconds that the server's clock is ahead. */
   clockOffset: number;
@@ -465,6 +502,16 @@ export interface ZIMStatus {
   /** The database's version. */
   schema: number;
   version: string;
+}
+
+/** Beyond: what the database takes on disk. */
+export interface ZIMStorage {
+  /** The file. */
+  bytes: number;
+  /** What of it is free, for what comes. */
+  freeBytes: number;
+  /** The log beside it. */
+  walBytes: number;
 }
 
 /** Beyond: an entry of the journal. */
@@ -600,10 +647,10 @@ export interface ZIMEventOfDatabaseSetAsideResult extends ZIMPositioned {
   lost: number;
 }
 
-/** What each event's handlers are called with. */
+/** What each event's handlers are called with. Of what happened each gets an object of its own. */
 export interface ZIMEventHandler {
   /** A handler of another event threw, or its promise was rejected (`cause`). */
-  error: (zim: ZIM, errorInfo: ZIMError) => void;
+  error: (zim: ZIM, errorInfo: ZIMRejection) => void;
   connectionStateChanged: (zim: ZIM, data: ZIMEventOfConnectionStateChangedResult) => void;
   /** Time for `renewToken`. */
   tokenWillExpire: (zim: ZIM, data: ZIMEventOfTokenWillExpireResult) => void;
@@ -640,7 +687,8 @@ export type ZIMJournaledEvent = Exclude<
  * once, and ends in a verdict. Its promise is for the verdict, however long that takes, or with
  * `wait: 'disk'` for the disk. A verdict comes before the events that it caused.
  *
- * Promises are rejected with a {@link ZIMError}.
+ * Promises are rejected with a {@link ZIMError}, which is an `Error`. What is given is plain: objects that are instances
+ * of a class, a `Map` for one, are refused by the name of the field.
  */
 export declare class ZIM {
   private constructor();
@@ -658,16 +706,20 @@ export declare class ZIM {
    * Fulfilled as soon as the server takes the user, or after 5 s without a word of it: from then on commands
    * wait, and the engine goes on trying. Rejected for what waiting cannot heal: a token that is not taken, a file
    * that cannot be used, a malformed parameter. Events may come before it is fulfilled.
+   *
+   * Right after `logout`, which need not be awaited for it, it begins once that is done; what is asked meanwhile waits.
    */
   login(userID: string, config?: ZIMLoginConfig): Promise<void>;
   /** The same, as older programs have it. */
   login(userInfo: ZIMUserInfo, token?: string): Promise<void>;
-  /** Fulfilled once the server knows, or after 5 s; then and without a connection it holds for this device alone. */
+  /** Fulfilled once the server knows, or after 5 s; then and without a connection it holds for this device alone. Nothing
+   * that is under way keeps it from beginning. */
   logout(): Promise<void>;
   /** A new token, for a connection that stands as well as for the next. */
   renewToken(token: string): Promise<ZIMTokenRenewedResult>;
   /** The app goes away, which is not a logout: the connection is closed in good order and the file too. What has no
-   * verdict is rejected as closed, and is told by `commandSettled` in the journal of the next run. */
+   * verdict is rejected as closed, and is told by `commandSettled` in the journal of the next run. From now on no
+   * handler is called. */
   destroy(): Promise<void>;
 
   /** Adds a handler; one that is added twice is called once. One that throws keeps no other from being called. */
@@ -757,6 +809,12 @@ export declare class ZIM {
   acknowledge(position: number): Promise<void>;
   /** Marks missed calls as seen, those named or all, on all of the user's devices. */
   markSeen(callIDs?: string[]): Promise<{ missed: number }>;
+  /** What the database takes on disk. */
+  storage(): Promise<ZIMStorage>;
+  /** Gives back what is free in the database. */
+  compact(): Promise<{ bytesBefore: number; bytesAfter: number }>;
+  /** Copies the database while it is in use, to a path where nothing is yet; see `restore` of the login. */
+  backup(path: string): Promise<{ path: string; bytes: number }>;
   /** Takes a push: the object that the server put into it, or its text. */
   handlePush(payload: string | object): Promise<{ ring: boolean; callID: string }>;
   /** False is a dead network: nothing is sent or heard, and nobody is told. True reconnects at once. */

@@ -1,7 +1,7 @@
 'use strict';
 
 const enums = require('./enums.js');
-const { ZIMError } = require('./conversation.js');
+const { ZIMError } = require('./errors.js');
 const { ZIM } = require('./zim.js');
 
 // Written out, so that Node.js finds the names for `import` as well.

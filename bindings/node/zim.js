@@ -1,12 +1,16 @@
 'use strict';
 // ZIM: one user on one device, with the names of the document that the engine implements.
 
-const { Conversation, ZIMError, closed, described, invalid } = require('./conversation.js');
+const { Conversation } = require('./conversation.js');
 const { ZIMConnectionEvent, ZIMConnectionState, ZIMErrorCode } = require('./enums.js');
+const { ZIMError, closed, described, invalid, tooMany } = require('./errors.js');
 const native = require('./offhook.node');
+const { isPlain, serialize } = require('./plain.js');
 
 /** How long login waits to hear whether the server takes the user. */
 const LOGIN_WAIT_MS = 5000;
+/** Requests that wait for a login behind a logout; as many as then wait for the engine. */
+const REQUESTS_BEHIND_MAX = 1000;
 
 const EVENTS = new Set([
   'callInvitationCreated',
@@ -32,6 +36,8 @@ class ZIM {
   #conversation = null;
   /** The one that was given up last, which may still be closing. */
   #left = null;
+  /** The login that waits until that one has closed; its `over` is fulfilled then. */
+  #next = null;
   #user = null;
   #database = null;
   #destroyed = false;
@@ -51,7 +57,7 @@ class ZIM {
   }
 
   constructor(config) {
-    if (!isObject(config)) throw invalid('config', 'is not an object');
+    if (!isPlain(config)) throw invalid('config', 'is not a plain object');
     for (const name of ['server', 'database']) {
       if (config[name] === undefined) throw invalid(name, 'is missing');
     }
@@ -79,15 +85,25 @@ class ZIM {
 
   async login(user, config) {
     if (this.#destroyed) throw closed();
-    if (this.#conversation !== null) {
+    if (this.#conversation !== null || this.#next !== null) {
       const message = `${this.#user} is logged in; log out first`;
       throw new ZIMError(ZIMErrorCode.CallModuleCommonError, 'WrongState', message, { reason: 'loggedIn' });
     }
     // Also as an object with the token beside it, as older programs do.
     const userID = typeof user === 'object' && user !== null ? user.userID : user;
     const login = typeof config === 'string' ? { token: config } : (config ?? {});
-    if (!isObject(login)) throw invalid('config', 'is not an object');
-    const { token, isOfflineLogin = false } = login;
+    if (!isPlain(login)) throw invalid('config', 'is not a plain object');
+    const { token, isOfflineLogin = false, restore } = login;
+    this.#user = userID;
+    if (this.#left !== null && !this.#left.isEnded) {
+      // Behind a logout: then the file is free and the server knows. Here and not in a method of its own, so that this
+      // goes on before the requests that wait for the same.
+      const turn = { over: this.#left.ended, requests: 0 };
+      this.#next = turn;
+      await turn.over;
+      if (this.#next !== turn) throw closed();
+      this.#next = null;
+    }
     const { appID, database, ...rest } = this.#config;
     const conversation = new Conversation(
       {
@@ -96,11 +112,11 @@ class ZIM {
         // An empty one is none: where the server trusts names there is nothing to give.
         token: token || undefined,
         database: typeof database === 'function' ? database(userID) : database,
+        restore,
       },
       (name, params) => this.#hear(conversation, name, params),
     );
     if (this.#unref) conversation.unref();
-    this.#user = userID;
     this.#conversation = conversation;
     const first = isOfflineLogin ? null : firstAnswer();
     conversation.onConnection = first?.hear;
@@ -132,6 +148,7 @@ class ZIM {
   #leave() {
     this.#left = this.#conversation ?? this.#left;
     this.#conversation = null;
+    this.#next = null;
     this.#user = null;
     return this.#left;
   }
@@ -186,7 +203,7 @@ class ZIM {
   }
 
   status() {
-    return this.#request('status');
+    return this.#request('status', {}, withEpoch);
   }
 
   eventsSince(position, limit) {
@@ -199,6 +216,18 @@ class ZIM {
 
   markSeen(callIDs) {
     return this.#request('markSeen', { callIDs });
+  }
+
+  storage() {
+    return this.#request('storage');
+  }
+
+  compact() {
+    return this.#request('compact');
+  }
+
+  backup(path) {
+    return this.#request('backup', { path });
   }
 
   handlePush(payload) {
@@ -237,13 +266,21 @@ class ZIM {
     return this;
   }
 
-  #command(method, params, config) {
-    if (!isObject(config)) return this.#request(method, { ...params, config });
+  async #command(method, params, config) {
+    if (!isPlain(config)) return this.#request(method, { ...params, config });
     const { wait, ...rest } = config;
     return this.#request(method, { ...params, config: rest, wait });
   }
 
-  async #request(method, params) {
+  async #request(method, params, read) {
+    const turn = this.#next;
+    if (turn !== null) {
+      // Not before the login that was asked for before; as it is given now.
+      turn.requests += 1;
+      if (turn.requests > REQUESTS_BEHIND_MAX) throw tooMany();
+      params = JSON.parse(serialize(params ?? {}, 'params'));
+      await turn.over;
+    }
     if (this.#destroyed) throw closed();
     if (this.#conversation === null) {
       const message = 'nobody is logged in; call login first';
@@ -252,12 +289,7 @@ class ZIM {
         retryable: true,
       });
     }
-    const { config } = params ?? {};
-    // Of which JSON would make one.
-    if (typeof config === 'function' || (typeof config === 'object' && config !== null && !isObject(config))) {
-      throw invalid('config', 'is not an object');
-    }
-    return this.#conversation.request(method, params);
+    return this.#conversation.request(method, params, read);
   }
 
   #hear(conversation, name, params) {
@@ -270,9 +302,15 @@ class ZIM {
 
   #emit(name, params) {
     // Those who listened when it happened, whatever the handlers do meanwhile.
-    for (const listener of [...(this.#handlers.get(name) ?? [])]) {
+    const listeners = [...(this.#handlers.get(name) ?? [])];
+    const last = listeners.at(-1);
+    for (const listener of listeners) {
+      // By the one before: then nobody hears any more.
+      if (this.#destroyed) return;
       try {
-        const result = listener(this, params);
+        // To each their own: what one does to it is nothing to the others.
+        const own = listener === last || name === 'error' ? params : structuredClone(params);
+        const result = listener(this, own);
         if (typeof result?.then === 'function') result.then(undefined, (error) => this.#failed(name, error));
       } catch (error) {
         this.#failed(name, error);
@@ -293,9 +331,10 @@ class ZIM {
   }
 }
 
-/** JSON's kind of object; one of another realm or of a class of the app's is one too. */
-function isObject(value) {
-  return Object.prototype.toString.call(value) === '[object Object]';
+/** The epoch has up to 64 bits, more than a number is exact for, so it is taken from the text. There it cannot be
+ * mistaken: within a string its quotes would be escaped. */
+function withEpoch(status, line) {
+  return { ...status, epoch: /"epoch":(\d+)/.exec(line)[1] };
 }
 
 /** `answer` is fulfilled once the server knows the user, or cannot be reached for now: then commands wait. It is

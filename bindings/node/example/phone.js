@@ -5,24 +5,24 @@
 //   node example/phone.js alice --server 127.0.0.1:7443 --ca server/cert.pem
 //   node example/phone.js bob   --server 127.0.0.1:7443 --ca server/cert.pem
 //
-// Say `call bob` in the one and `yes` in the other. Then `unplug`, call, `plug`. The database is alice.db; where
-// the phone left off it goes on, also after it was killed.
+// Say `call bob` in the one and `yes` in the other. Then `unplug`, call, `plug`. What rings and which calls go on
+// the engine knows (alice.db), so the phone remembers nothing: kill it while it rings, start it again, and say `yes`.
 
 const readline = require('node:readline');
 const { parseArgs } = require('node:util');
 
-const { ZIM, ZIMCallState, ZIMCallUserState, ZIMConnectionState } = require('..');
+const { ZIM, ZIMCallInvitationMode: Mode, ZIMCallState, ZIMCallUserState, ZIMConnectionState } = require('..');
 
-const HELP = `call USER…        ring somebody            yes [WORDS]       answer
-group USER…       the same, and the call   no [WORDS]        decline
-                  goes on until it is      cancel            stop ringing them
-                  ended                    invite USER…      ring more of them
-list              calls, newest first      join CALL         come into a call
-pending           what waits               quit              leave it
-unplug, plug      the network              end               end it for all
-state             how all is               bye               switch the phone off`;
+const HELP = `call USER…            ring somebody        yes [CALL] [WORDS]  answer
+group USER…           the same, goes on    no [CALL] [WORDS]   decline
+rings                 what rings here      cancel [CALL]       stop ringing them
+list                  calls, newest first  invite USER…        ring more of them
+pending               what waits           join CALL           come into a call
+unplug, plug          the network          quit [CALL]         leave it
+state                 how all is           end [CALL]          end it for all
+CALL: the last letters of its id           bye                 switch the phone off`;
 
-const { values, positionals } = parseArgs({
+const { values, positionals: [user] } = parseArgs({
   allowPositionals: true,
   options: {
     server: { type: 'string', default: '127.0.0.1:7443' },
@@ -31,7 +31,6 @@ const { values, positionals } = parseArgs({
     db: { type: 'string' },
   },
 });
-const [user] = positionals;
 if (user === undefined) {
   console.error('usage: phone.js USER [--server HOST:PORT] [--ca FILE] [--token T] [--db FILE]');
   process.exit(2);
@@ -39,9 +38,8 @@ if (user === undefined) {
 
 const zim = ZIM.create({ server: values.server, ca: values.ca, database: values.db ?? `${user}.db` });
 const input = readline.createInterface({ input: process.stdin, output: process.stdout, prompt: `${user}> ` });
-/** The call that rings here, and the one that commands without a name are about. */
-let ringing = null;
-let current = null;
+/** Rings that were told: what rings at login comes as an event too if it is new. */
+const told = new Set();
 
 function say(...words) {
   // Over the line that somebody may be typing.
@@ -56,77 +54,97 @@ const short = (callID) => callID.slice(-6);
 const people = (users) => users.map(({ userID, state: number }) => `${userID} ${state(number)}`).join(', ');
 const words = ({ extendedData }) => (extendedData ? `: ${extendedData}` : '');
 
-function over(callID, why) {
-  if (ringing === callID) ringing = null;
-  if (current === callID) current = null;
-  say(`call ${short(callID)} ${why}`);
+function rings(info) {
+  if (told.has(info.callID)) return;
+  told.add(info.callID);
+  const seconds = Math.ceil(info.remaining / 1000);
+  say(`*** ${info.inviter} rings (${short(info.callID)})${words(info)} - yes or no? ${seconds} s`);
 }
 
-zim.on('callInvitationReceived', (_, info) => {
-  ringing = info.callID;
-  say(`*** ${info.inviter} rings (${short(info.callID)})${words(info)} - yes or no? ${Math.ceil(info.remaining / 1000)} s`);
-});
+zim.on('callInvitationReceived', (_, info) => rings(info));
 zim.on('callUserStateChanged', (_, { callID, callUserList }) => say(`call ${short(callID)}: ${people(callUserList)}`));
-zim.on('callInvitationCancelled', (_, { callID, inviter }) => over(callID, `was cancelled by ${inviter}`));
-zim.on('callInvitationTimeout', (_, { callID }) => over(callID, 'was missed'));
-zim.on('callInvitationEnded', (_, { callID, operatedUserID }) => over(callID, `was ended by ${operatedUserID || 'the server'}`));
-zim.on('callHandledElsewhere', (_, { callID, state: number }) => over(callID, `is ${state(number)} on another device`));
-zim.on('callPrimaryDeviceChanged', (_, { callID }) => over(callID, 'moved to another device'));
+const ENDS = {
+  callInvitationCancelled: ({ inviter }) => `was cancelled by ${inviter}`,
+  callInvitationTimeout: () => 'was missed',
+  callInvitationEnded: ({ operatedUserID }) => `was ended by ${operatedUserID || 'the server'}`,
+  callHandledElsewhere: (info) => `is ${state(info.state)} on another device`,
+  callPrimaryDeviceChanged: () => 'moved to another device',
+};
+for (const [event, why] of Object.entries(ENDS)) {
+  zim.on(event, (_, info) => {
+    told.delete(info.callID);
+    say(`call ${short(info.callID)} ${why(info)}`);
+  });
+}
 zim.on('commandSettled', (_, { command, callID, error }) => {
   say(`${command} of ${short(callID)}: ${error ? error.message : 'done'}, as asked earlier`);
 });
-zim.on('connectionStateChanged', (_, { state: number, extendedData }) => {
-  say(`(${ZIMConnectionState[number]}${extendedData ? `: ${extendedData}` : ''})`);
-});
+zim.on('connectionStateChanged', (_, info) => say(`(${ZIMConnectionState[info.state]}${words(info)})`));
 
 /** Gives a command that may wait for a network for as long as it takes, without making the shell wait. */
 function give(command, what) {
-  command.then(
-    (result) => say(`${what}: done${refused(result)}`),
-    (error) => say(`${what}: ${error.message}`),
-  );
+  const done = ({ errorUserList = [] }) => ['done', ...errorUserList.map(({ userID }) => `not ${userID}`)].join(', ');
+  command.then((result) => say(`${what}: ${done(result)}`), (error) => say(`${what}: ${error.message}`));
 }
 
-function refused({ errorUserList = [] }) {
-  return errorUserList.map(({ userID, reason }) => `, not ${userID} (${reason})`).join('');
+/** What rings here and has no answer yet, also one that still waits for the network. */
+async function unanswered() {
+  const [ringing, pending] = await Promise.all([zim.ringing(), zim.pending()]);
+  return ringing.filter(({ callID }) => !pending.some((command) => command.callID === callID));
+}
+
+/** The calls that go on with this user, newest first, before them those about which commands wait. */
+async function going() {
+  const { callList, pending } = await zim.queryCallInvitationList({ count: 100, state: ZIMCallState.Started });
+  const isIn = ({ userID, state }) => userID === user && state === ZIMCallUserState.Accepted;
+  const asked = pending.filter(({ command }) => command !== 'callReject').reverse();
+  const calls = [...asked, ...callList.filter(({ callUserList }) => callUserList.some(isIn))];
+  return [...new Set(calls.map(({ callID }) => callID))];
+}
+
+/** The call of that name, or the only one there is. */
+function chosen(ids, name) {
+  const named = name === undefined ? ids : ids.filter((callID) => callID.endsWith(name));
+  if (named.length === 1) return named[0];
+  say(ids.length === 0 ? 'there is no such call' : `which call? ${ids.map(short).join(', ')}`);
+  return null;
 }
 
 async function call(invitees, mode) {
   // On disk first, with the call's id; the verdict comes as commandSettled.
   const { callID } = await zim.callInvite(invitees, { timeout: 60, mode, wait: 'disk' });
-  current = callID;
   say(`calling ${invitees.join(', ')} (${short(callID)})`);
 }
 
-async function answer(method, extendedData) {
-  const callID = ringing;
-  if (callID === null) {
-    say('nothing rings');
-    return;
-  }
-  ringing = null;
-  if (method === 'callAccept') current = callID;
-  give(zim[method](callID, { extendedData }), method === 'callAccept' ? 'yes' : 'no');
+async function answer(method, said) {
+  const ids = (await unanswered()).map(({ callID }) => callID);
+  const isNamed = said.length > 0 && ids.some((callID) => callID.endsWith(said[0]));
+  const callID = chosen(ids, isNamed ? said.shift() : undefined);
+  if (callID !== null) give(zim[method](callID, { extendedData: said.join(' ') }), method);
 }
 
-function about(method, ...before) {
-  if (current === null) say('there is no call');
-  else give(zim[method](...before, current), method);
+async function about(method, name, ...before) {
+  const callID = chosen(await going(), name);
+  if (callID !== null) give(zim[method](...before, callID), method);
 }
 
 const COMMANDS = {
-  call: (...users) => call(users, 0),
-  group: (...users) => call(users, 1),
-  yes: (...said) => answer('callAccept', said.join(' ')),
-  no: (...said) => answer('callReject', said.join(' ')),
-  cancel: () => about('callCancel', []),
-  invite: (...users) => about('callingInvite', users),
-  quit: () => about('callQuit'),
-  end: () => about('callEnd'),
+  call: (...users) => call(users, Mode.General),
+  group: (...users) => call(users, Mode.Advanced),
+  yes: (...said) => answer('callAccept', said),
+  no: (...said) => answer('callReject', said),
+  cancel: (name) => about('callCancel', name, []),
+  invite: async (...users) => about('callingInvite', (await going())[0], users),
+  quit: (name) => about('callQuit', name),
+  end: (name) => about('callEnd', name),
   async join(name = '') {
     const { callList } = await zim.queryCallInvitationList({ count: 100 });
-    current = callList.find(({ callID }) => callID.endsWith(name))?.callID ?? name;
-    about('callJoin');
+    give(zim.callJoin(callList.find(({ callID }) => callID.endsWith(name))?.callID ?? name), 'join');
+  },
+  async rings() {
+    told.clear();
+    (await unanswered()).forEach(rings);
+    say(`${told.size} ring`);
   },
   async list() {
     const { callList } = await zim.queryCallInvitationList({ count: 20 });
@@ -150,19 +168,17 @@ const COMMANDS = {
     say(`${ZIMConnectionState[connection.state]}, ${pending} commands wait, ${missed} missed calls`);
     say(`the file: offhook inspect ${zim.inspectPath()} calls`);
   },
+  '': () => say(''),
   help: () => say(HELP),
   bye: () => input.close(),
 };
 
-input.on('line', async (line) => {
+/** One command after the other, as they were typed. */
+let last = Promise.resolve();
+input.on('line', (line) => {
   const [name, ...rest] = line.trim().split(/\s+/);
-  if (name === '') return say('');
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : COMMANDS.help;
-  try {
-    await command(...rest);
-  } catch (error) {
-    say(error.message);
-  }
+  last = last.then(() => command(...rest)).catch((error) => say(error.message));
 });
 input.on('close', async () => {
   await zim.destroy();
@@ -171,10 +187,12 @@ input.on('close', async () => {
   console.log('off');
 });
 
-zim.login(user, { token: values.token, isOfflineLogin: true }).then(
-  () => say(`${user} is ready; help tells the commands`),
-  (error) => {
-    console.error(error.message);
-    process.exit(1);
-  },
-);
+(async () => {
+  // Whatever the network does: what rings on is in the file.
+  await zim.login(user, { token: values.token, isOfflineLogin: true });
+  say(`${user} is ready; help tells the commands`);
+  (await unanswered()).forEach(rings);
+})().catch((error) => {
+  console.error(error.message);
+  process.exit(1);
+});

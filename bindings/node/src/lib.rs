@@ -13,7 +13,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
-use offhook::client::rpc::{self, LINE_BYTES_MAX, Line, Out, Session};
+use offhook::client::rpc::{self, LINE_BYTES_MAX, Line, Opening, Out, Session};
 use offhook::{Code, Engine};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -40,7 +40,7 @@ pub struct Conversation {
 
 #[napi]
 impl Conversation {
-    /// Begins to open an engine, see `rpc::config`. `say` gets every line; the first is the reply with id 0,
+    /// Begins to open an engine, see `rpc::Opening`. `say` gets every line; the first is the reply with id 0,
     /// once the engine is open or could not be opened.
     #[napi(constructor)]
     pub fn new(config: String, say: Function<'_, String, ()>) -> Result<Self> {
@@ -119,7 +119,10 @@ fn run(config: &str, lines: mpsc::Receiver<Line>, listener: &Listener) {
         .build();
     let opened = runtime
         .map_err(|error| internal(format_args!("cannot start: {error}")))
-        .and_then(|runtime| Ok((runtime, Engine::open_with_events(rpc::config(config)?)?)));
+        .and_then(|runtime| {
+            let opened = runtime.block_on(Opening::read(config)?.open())?;
+            Ok((runtime, opened))
+        });
     let (runtime, (engine, events)) = match opened {
         Ok(opened) => opened,
         Err(error) => {

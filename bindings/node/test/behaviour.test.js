@@ -40,17 +40,67 @@ test('what is missing or of the wrong type is refused by its name, whatever it i
   await refused(zim.callInvite([7]), 'invitees');
   await refused(zim.callInvite(['bob'], 'soon'), 'config');
   await refused(zim.callInvite(['bob'], { timeout: 1.5 }), 'timeout');
-  await refused(zim.callInvite(['bob'], { timeout: 5n }), 'params');
-  await refused(zim.callInvite(['bob'], { extendedData: circular }), 'params');
-  await refused(zim.callInvite(['bob'], { extendedData: '\ud800' }), 'params');
+  await refused(zim.callInvite(['bob'], { timeout: 5n }), 'timeout');
+  await refused(zim.callInvite(['bob'], { extendedData: circular }), 'extendedData.self');
+  await refused(zim.callInvite(['bob'], { extendedData: '\ud800' }), 'extendedData');
+  await refused(zim.callInvite(['bob'], { '\ud800': 1 }), 'config');
   await refused(zim.callInvite(['bob'], { extendedData: 'x'.repeat(2 << 20) }), 'params');
   await refused(zim.callInvite(['bob'], { wait: 'forever' }), 'wait');
   await refused(zim.callAccept(), 'callID');
   await refused(zim.callAccept(null), 'callID');
   await refused(zim.setNetwork('off'), 'online');
   await refused(zim.handlePush('nonsense'), 'payload');
+  await refused(zim.handlePush({ v: '\ud800' }), 'payload.v');
   await refused(zim.queryCallInvitationList({ count: 0 }), 'count');
   assert.deepEqual(await zim.pending(), [], 'nothing was kept');
+});
+
+test('what is within a config is refused by its name as well, wherever JSON would make something else of it', async (t) => {
+  const { zim } = await alone(t);
+  class Push {
+    title = 'a call';
+  }
+  const list = new Proxy([], {});
+  const inherits = Object.create({ title: 'a call' });
+  const getter = {
+    get title() {
+      throw new Error('thrown');
+    },
+  };
+  const objects = [new Map(), new Set(), [], list, new Push(), new Date(), inherits];
+  for (const pushConfig of [...objects, 'a call', 5, () => {}, Symbol('s')]) {
+    await assert.rejects(zim.callInvite(['bob'], { pushConfig }), { name: 'InvalidParameter', reason: 'pushConfig' });
+    await assert.rejects(zim.callEnd('x', { pushConfig }), { name: 'InvalidParameter', reason: 'pushConfig' });
+    const voIPConfig = pushConfig;
+    const reason = 'pushConfig.voIPConfig';
+    await assert.rejects(zim.callInvite(['bob'], { pushConfig: { voIPConfig } }), { name: 'InvalidParameter', reason });
+  }
+  for (const [field, values] of Object.entries({
+    title: [5, {}, () => {}, new String('x')],
+    enableBadge: ['yes', 1],
+    badgeIncrement: ['1', 1.5, NaN, 5n],
+    'voIPConfig.iOSVoIPHandleType': ['Generic', {}],
+    'voIPConfig.iOSVoIPHasVideo': [1],
+  })) {
+    const [outer, inner] = field.split('.');
+    for (const value of values) {
+      const pushConfig = { [outer]: inner ? { [inner]: value } : value };
+      const told = { code: Code.CommonModuleParamsInvalid, reason: `pushConfig.${field}`, message: /^pushConfig\./ };
+      await assert.rejects(zim.callInvite(['bob'], { pushConfig }), told);
+    }
+  }
+  await assert.rejects(zim.callInvite(['bob'], { pushConfig: getter }), { reason: 'params', message: /thrown/ });
+  await assert.rejects(zim.callInvite(['bob'], new Push()), { reason: 'config' });
+  assert.deepEqual(await zim.pending(), [], 'nothing was kept');
+  // What is plain is taken, whoever made it.
+  const bare = Object.assign(Object.create(null), { title: 'a call', payload: undefined });
+  const other = require('node:vm').runInNewContext("({ title: 'a call' })");
+  for (const pushConfig of [bare, other, new Proxy({ title: 'a call' }, {}), null, undefined]) {
+    await zim.callInvite(['bob'], { pushConfig, wait: 'disk' });
+    const [{ callID, params }] = await zim.pending();
+    assert.equal(params.config.pushConfig?.title, pushConfig?.title);
+    await zim.callCancel([], callID);
+  }
 });
 
 test('text arrives as it is, also what JSON has to escape', async (t) => {
@@ -110,6 +160,47 @@ test('a handler that throws stops neither the others nor the process, and is tol
   await zim.setNetwork(true);
   await zim.setNetwork(false);
   assert.ok(log.mock.calls.length > 2, 'without a handler of errors it is logged');
+});
+
+test('each handler has what happened for itself, whatever the one before it does to it', async (t) => {
+  const server = await serve(t);
+  const { zim } = await phone(t, server, 'alice');
+  const heard = [];
+  const all = new Promise((resolve) => {
+    for (let n = 0; n < 3; n += 1) {
+      zim.on('callInvitationCreated', (_, info) => {
+        heard.push(structuredClone(info));
+        info.callID = 'changed';
+        info.callUserList.length = 0;
+        if (heard.length === 3) resolve();
+      });
+    }
+  });
+  const { callID } = await zim.callInvite(['bob']);
+  await all;
+  assert.equal(heard[0].callID, callID);
+  assert.deepEqual(heard[0].callUserList.map(({ userID }) => userID).sort(), ['alice', 'bob']);
+  assert.deepEqual(heard[1], heard[0]);
+  assert.deepEqual(heard[2], heard[0]);
+});
+
+test('after destroy no handler is called, neither another of the same event nor one that was told of', async (t) => {
+  const { zim } = await alone(t);
+  const log = t.mock.method(console, 'error', () => {});
+  const heard = [];
+  const destroyed = new Promise((resolve) => {
+    zim.on('connectionStateChanged', () => {
+      heard.push('first');
+      resolve(zim.destroy());
+      throw new Error('thrown');
+    });
+  });
+  zim.on('connectionStateChanged', () => heard.push('second'));
+  zim.on('error', () => heard.push('error'));
+  await zim.setNetwork(false);
+  await destroyed;
+  assert.deepEqual(heard, ['first']);
+  assert.equal(log.mock.callCount(), 1, 'what it threw is logged');
 });
 
 test('handlers are added, each once, and removed one by one or all', async (t) => {

@@ -90,12 +90,71 @@ test('a closing goes through, however many requests wait', async (t) => {
   const database = path.join(folder(t), 'a.db');
   for (const way of ['destroy', 'logout']) {
     const { zim } = await alone(t, { database });
+    // Else a logout would look for the server first.
+    await zim.setNetwork(false);
     const codes = [];
     for (let n = 0; n < 4000; n += 1) zim.status().catch(({ code }) => codes.push(code));
     // They are given at once, so the engine cannot have taken them all: nobody listens before this.
     const closing = zim[way]();
     await closing;
     assert.ok(codes.includes(Code.CommonModuleTriggerSDKFrequencyLimit), 'the queue was full');
+  }
+});
+
+test('a logout is not refused for other requests that are under way, however many', async (t) => {
+  const server = await serve(t);
+  const { zim } = await phone(t, server, 'alice');
+  server.process.kill('SIGSTOP');
+  const codes = [];
+  const refused = new Promise((resolve) => {
+    for (let n = 0; n < 20; n += 1) {
+      zim.renewToken('t').catch(({ code }) => codes.push(code) === 4 && resolve());
+    }
+  });
+  await refused;
+  assert.deepEqual(new Set(codes), new Set([Code.CommonModuleTriggerSDKFrequencyLimit]));
+  const out = zim.logout();
+  server.process.kill('SIGCONT');
+  await out;
+});
+
+test('a login right after a logout that nobody awaited begins when that is done, and requests wait for it', async (t) => {
+  const server = await serve(t);
+  const alice = await phone(t, server, 'alice');
+  const before = alice.heard.length;
+  const order = [];
+  alice.zim.logout().then(() => order.push('out'));
+  const login = alice.zim.login('alice').then(() => order.push('in'));
+  const invitees = ['bob'];
+  const given = [1, 2, 3].map((n) => alice.zim.callInvite(invitees, { extendedData: `${n}`, wait: 'disk' }));
+  // They are what they were when they were given.
+  invitees.length = 0;
+  await assert.rejects(alice.zim.login('alice'), { reason: 'loggedIn' });
+  await login;
+  assert.deepEqual(order, ['out', 'in']);
+  const ids = (await Promise.all(given)).map(({ callID }) => callID);
+  assert.equal(new Set(ids).size, 3);
+  const states = alice.heard.slice(before).filter(({ name }) => name === 'connectionStateChanged');
+  const { Disconnected, Connecting, Connected } = Connection;
+  assert.deepEqual(states.map(({ info }) => info.state), [Disconnected, Connecting, Connected]);
+  // In the order in which they were given, of which only the first is let in: then alice is in a call.
+  const settled = [];
+  for (const callID of ids) settled.push(await alice.event('commandSettled', (info) => info.callID === callID));
+  assert.deepEqual(settled.map(({ error }) => error?.data.reason), [undefined, 'inCall', 'inCall']);
+});
+
+test('a login that waits for a logout is given up with another logout, and with destroy', async (t) => {
+  for (const way of ['logout', 'destroy']) {
+    const { zim } = await alone(t);
+    await zim.setNetwork(false);
+    const out = zim.logout();
+    const login = zim.login('alice', { isOfflineLogin: true });
+    const given = zim.pending();
+    const ended = zim[way]();
+    await assert.rejects(login, { code: Code.EngineClosed });
+    await assert.rejects(given, { code: way === 'logout' ? Code.NetworkModuleUserIsNotLogged : Code.EngineClosed });
+    await Promise.all([out, ended]);
+    if (way === 'logout') await zim.login('alice', { isOfflineLogin: true });
   }
 });
 

@@ -146,6 +146,59 @@ test('the file can be looked into while the app runs', async (t) => {
   assert.deepEqual(calls.map((call) => call.call_id), [callID]);
 });
 
+test('the status tells the epoch to the last digit', async (t) => {
+  const server = await serve(t);
+  const { zim } = await phone(t, server, 'alice');
+  const { epoch, cursor } = await zim.status();
+  const [, stored] = /"epoch":\s*(\d+)/.exec(offhook('inspect', zim.inspectPath(), 'stats', '--json'));
+  assert.equal(epoch, stored);
+  assert.ok(BigInt(epoch) > 0n);
+  assert.equal(typeof cursor, 'number');
+});
+
+test('a copy is made while the database is in use, and put in place as another device', async (t) => {
+  const server = await serve(t);
+  const made = folder(t);
+  const alice = await phone(t, server, 'alice');
+  const { callID } = await alice.zim.callInvite(['bob']);
+  const { deviceID } = await alice.zim.status();
+  const copy = path.join(made, 'copy.db');
+  const { bytes } = await alice.zim.backup(copy);
+  assert.equal(bytes, fs.statSync(copy).size);
+  await assert.rejects(alice.zim.backup(copy), { code: Code.CommonModuleParamsInvalid });
+  assert.ok((await alice.zim.storage()).bytes > 0);
+  const { bytesBefore, bytesAfter } = await alice.zim.compact();
+  assert.ok(bytesAfter <= bytesBefore);
+  await alice.zim.destroy();
+
+  const database = path.join(made, 'restored.db');
+  const restored = await phone(t, server, 'alice', { database, login: { restore: copy } });
+  const { callList } = await restored.zim.queryCallInvitationList();
+  assert.deepEqual(callList.map((call) => call.callID), [callID]);
+  assert.notEqual((await restored.zim.status()).deviceID, deviceID);
+  await restored.zim.logout();
+  await assert.rejects(restored.zim.login('alice', { restore: copy }), { code: Code.CommonModuleParamsInvalid });
+  await restored.zim.login('alice');
+  const missing = ZIM.create({ server: server.address, ca: server.ca, database: path.join(made, 'none.db') });
+  after(t, () => missing.destroy());
+  await assert.rejects(missing.login('alice', { restore: path.join(made, 'no copy') }));
+  assert.ok(!fs.existsSync(path.join(made, 'none.db')), 'nothing is begun in its place');
+});
+
+test('what the database keeps can be said, and what is wrong of it is named', async (t) => {
+  const at = { address: '127.0.0.1:9' };
+  const login = { isOfflineLogin: true };
+  const wrong = { callsKept: 'none', callsKeptDays: -1, eventsKept: 1.5, eventsUnacknowledgedKept: 'all' };
+  for (const [field, value] of Object.entries(wrong)) {
+    const refused = phone(t, at, 'alice', { login, retention: { [field]: value } });
+    await assert.rejects(refused, { code: Code.CommonModuleParamsInvalid, reason: `retention.${field}` });
+  }
+  await assert.rejects(phone(t, at, 'alice', { login, retention: new Map() }), { reason: 'retention' });
+  const retention = { callsKept: 'all', callsKeptDays: 'forever', eventsKept: 0, eventsUnacknowledgedKept: 1000 };
+  const { zim } = await phone(t, at, 'alice', { login, retention });
+  assert.equal((await zim.status()).userID, 'alice');
+});
+
 test('an app that is paused hears nothing, and what rings when it wakes', async (t) => {
   const server = await serve(t);
   const alice = await phone(t, server, 'alice');
@@ -185,6 +238,7 @@ test('each user can have a file of their own', async (t) => {
   });
   after(t, () => zim.destroy());
   await zim.login('alice', { isOfflineLogin: true });
+  await zim.setNetwork(false);
   await zim.logout();
   await zim.login('bob', { isOfflineLogin: true });
   assert.deepEqual(asked, ['alice', 'bob']);

@@ -29,7 +29,7 @@ class Shell {
     this.process.stdin.write(`${line}\n`);
   }
 
-  /** Waits for words after those that were waited for before. */
+  /** Waits for words after those that were waited for before, and gives what was matched. */
   shows(words) {
     const from = this.#read;
     return new Promise((resolve, reject) => {
@@ -38,7 +38,7 @@ class Shell {
         if (match === null) return;
         this.#read = from + match.index + match[0].length;
         end();
-        resolve();
+        resolve(match);
       };
       const end = () => {
         clearTimeout(timer);
@@ -95,6 +95,45 @@ test('two phones ring each other, one is unplugged and comes back, one is killed
   alice.type('bye');
   assert.deepEqual(await alice.ended, [0, null]);
   assert.match(alice.output, /off\n$/);
+});
+
+test('a phone that was killed while two calls ring answers both when it comes back, also without a network', { timeout: 4 * PATIENCE_MS }, async (t) => {
+  const server = await serve(t);
+  const made = folder(t);
+  const start = (user) => new Shell(t, server, user, path.join(made, `${user}.db`));
+  const [alice, carol] = [start('alice'), start('carol')];
+  let bob = start('bob');
+  for (const shell of [alice, bob, carol]) await shell.shows(/\(Connected\)/);
+
+  alice.type('group bob');
+  const [, first] = await bob.shows(/\*\*\* alice rings \((\w+)\)/);
+  carol.type('group bob');
+  const [, second] = await bob.shows(/\*\*\* carol rings \((\w+)\)/);
+  bob.type('yes');
+  await bob.shows(new RegExp(`which call\\? ${first}, ${second}`));
+
+  bob.process.kill('SIGKILL');
+  await bob.ended;
+  bob = start('bob');
+  await bob.shows(/\*\*\* alice rings/);
+  await bob.shows(/\*\*\* carol rings/);
+  bob.type(`no ${second} not now`);
+  await carol.shows(/bob Rejected/);
+
+  bob.type('unplug');
+  await bob.shows(/\(Reconnecting/);
+  bob.type('yes hello');
+  bob.type('rings');
+  await bob.shows(/\b0 ring\n/);
+  bob.process.kill('SIGKILL');
+  await bob.ended;
+  bob = start('bob');
+  await alice.shows(/bob Accepted/);
+  await bob.shows(/callAccept of .*: done/);
+  bob.type('end');
+  await alice.shows(/was ended by bob/);
+  bob.type('bye');
+  assert.deepEqual(await bob.ended, [0, null]);
 });
 
 test('the phone is short enough to be read', () => {

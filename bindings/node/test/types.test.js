@@ -59,7 +59,7 @@ test('what is beyond is typed, and what is wrong is told', () => {
 test('what the readme shows compiles', (t) => {
   const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
   const snippets = [...readme.matchAll(/^```js\n(.*?)^```/gms)].map(([, snippet]) => snippet);
-  assert.equal(snippets.length, 2);
+  assert.equal(snippets.length, 3);
   const given = "import { ZIM } from 'offhook';\ndeclare const zim: ZIM;\ndeclare const lastPosition: number;\n";
   snippets.forEach((snippet, n) => {
     const program = path.join(folder(t), 'readme.mts');

@@ -1,8 +1,8 @@
 //! The conversation of another program with an engine: JSON-RPC 2.0, one message a line, whatever
 //! carries the lines. `offhook rpc` does by stdin and stdout, bindings do in memory.
 //!
-//! One loop (`session`) takes requests in their order (`message`, `params`, `methods`) and events in
-//! theirs, and hands all that goes out to one writer. A verdict that a request waits for is taken from
+//! One loop (`session`, with `slow` beside it) takes requests in their order (`message`, `params`,
+//! `methods`) and events in theirs, and hands all that goes out to one writer. A verdict that a request waits for is taken from
 //! the stream of events, where it comes before the events that it caused; so it does on the way out.
 
 mod message;
@@ -10,11 +10,12 @@ mod methods;
 mod open;
 mod params;
 mod session;
+mod slow;
 
 use tokio::sync::oneshot;
 
 pub use message::reply;
-pub use open::{Opening, config};
+pub use open::Opening;
 pub use session::Session;
 
 /// Most bytes of a line that is taken; a longer one is answered with an error.

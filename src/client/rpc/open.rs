@@ -80,18 +80,6 @@ impl Opening {
     }
 }
 
-/// Reads what opens an engine, as [`Opening::read`] does, where nothing is to be restored.
-///
-/// # Errors
-/// As there, and for `restore`.
-pub fn config(text: &str) -> Result<Config, Error> {
-    let Opening { config, restore } = Opening::read(text)?;
-    match restore {
-        None => Ok(config),
-        Some(_) => Err(Error::parameter("restore", "is not possible here")),
-    }
-}
-
 fn required(params: &mut Params, name: &str) -> Result<String, Error> {
     let text = params.text(name)?;
     params.required(name, text)
@@ -162,7 +150,7 @@ mod tests {
     const LEAST: &str = r#"{"server":"localhost:1","user":"alice","database":"a.db""#;
 
     fn opened(rest: &str) -> Result<Config, Error> {
-        config(&format!("{LEAST}{rest}}}"))
+        Opening::read(&format!("{LEAST}{rest}}}")).map(|opening| opening.config)
     }
 
     fn kept(fields: &str) -> Result<Retention, Error> {
@@ -219,18 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_restored_arrives_and_is_refused_where_nothing_can_be() {
+    fn what_is_to_be_restored_arrives() {
         let rest = r#","restore":"copy.db""#;
         let opening = Opening::read(&format!("{LEAST}{rest}}}")).unwrap();
         assert_eq!(opening.restore, Some(PathBuf::from("copy.db")));
-        assert_eq!(opened(rest).unwrap_err().reason, "restore");
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let reason = |rest: &str| opened(rest).unwrap_err().reason;
-        assert_eq!(config("[]").unwrap_err().reason, "config");
-        assert_eq!(config("{}").unwrap_err().reason, "server");
+        assert_eq!(Opening::read("[]").unwrap_err().reason, "config");
+        assert_eq!(Opening::read("{}").unwrap_err().reason, "server");
         assert_eq!(reason(r#","pin":"+a""#), "pin");
         assert_eq!(reason(&format!(r#","pin":"{}""#, "+a".repeat(32))), "pin");
         assert_eq!(reason(r#","ca":"a","caText":"b""#), "ca");

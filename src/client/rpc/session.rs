@@ -5,37 +5,35 @@
 //! said before the events that it caused.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use super::message::{self, Id, Request};
 use super::methods::{self, Local, Method, Wait};
 use super::params::Params;
+use super::slow::{Answer, Kind, Slow, Work, ready};
 use super::{Line, Out};
 use crate::call::{CommandKind, Op};
 use crate::client::engine::Engine;
 use crate::client::event::{CommandSettled, ConnectionChange, Event, EventKind};
 use crate::client::json;
 use crate::client::status::Status;
-use crate::client::store::Query;
+use crate::client::store::{EVENTS_MAX, Query};
 use crate::client::subscription::{Events, Lagged};
-use crate::error::{Code, Error};
+use crate::error::Error;
 
-/// Requests at a time that take long without being commands (renewToken, logout, compact, backup).
-const SLOW_MAX: usize = 16;
 /// How long the end of the input waits for those.
 const SLOW_ENDS_WITHIN: Duration = Duration::from_secs(6);
 /// Events that are read from the journal at a time when the stream could not keep up.
 const CATCH_UP_EVENTS: usize = 500;
-
-type Slow = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
+/// Pages that one eventsSince reads at most, to pass over verdicts that requests wait for. There are no
+/// more of those than commands without a verdict and events in the stream, about 2,000, and a page
+/// that is filled with them has 1,000.
+const EVENT_PAGES_MAX: usize = 4;
 
 /// Nobody reads what is written: there is nothing left to do.
 #[derive(Debug)]
@@ -56,8 +54,8 @@ pub struct Session {
     output: mpsc::Sender<Out>,
     /// Requests that wait for a verdict.
     waiting: BTreeMap<Op, Id>,
-    /// Requests that wait for something else, with whom to answer.
-    slow: JoinSet<(Option<Id>, Result<Value, Error>)>,
+    /// Requests that wait for something else.
+    slow: Slow,
     /// Where in the journal the stream is; what was there before this run is for eventsSince.
     position: u64,
     /// What was said last of the connection.
@@ -73,7 +71,7 @@ impl Session {
             events,
             output,
             waiting: BTreeMap::new(),
-            slow: JoinSet::new(),
+            slow: Slow::default(),
             connection: None,
         }
     }
@@ -102,7 +100,7 @@ impl Session {
                     Some(event) => self.hear(event).await?,
                     None => return Ok(None),
                 },
-                Some(done) = self.slow.join_next() => self.slow_done(done).await?,
+                Some(done) = self.slow.next() => self.slow_done(done).await?,
                 line = input.recv() => {
                     let Some(line) = line else { return Ok(None) };
                     match self.take(line).await? {
@@ -118,11 +116,11 @@ impl Session {
     /// The app goes away: what was asked and is decided is said, then the engine is closed.
     async fn end(&mut self, asked: Option<Id>) -> Result<Result<(), Error>, Unheard> {
         let ended = timeout(SLOW_ENDS_WITHIN, async {
-            while !self.slow.is_empty() {
+            while !self.slow.may_end(asked.is_some()) {
                 tokio::select! {
                     biased;
                     Some(event) = self.events.next() => self.hear(event).await?,
-                    Some(done) = self.slow.join_next() => self.slow_done(done).await?,
+                    Some(done) = self.slow.next() => self.slow_done(done).await?,
                     else => break,
                 }
             }
@@ -145,7 +143,7 @@ impl Session {
                 Err(Lagged) => break,
             }
         }
-        while let Some(done) = self.slow.join_next().await {
+        while let Some(done) = self.slow.next().await {
             self.slow_done(done).await?;
         }
         if let Some(id) = asked {
@@ -261,13 +259,16 @@ impl Session {
             Method::Compact => self.compact(id).await?,
             Method::Backup => self.backup(id, &mut params).await?,
             Method::RenewToken => self.renew_token(id, &mut params).await?,
-            Method::Logout => {
-                let engine = self.engine.clone();
-                let logged_out = async move { engine.logout().await.map(|()| json!({})) };
-                self.begin_slow(id, Box::pin(logged_out)).await?;
-            }
+            Method::Logout => self.logout(id).await?,
         }
         Ok(Next::Line)
+    }
+
+    async fn logout(&mut self, id: Option<Id>) -> Result<(), Unheard> {
+        let engine = self.engine.clone();
+        let logged_out = async move { engine.logout().await.map(|()| json!({})) };
+        self.begin_slow(Kind::Logout, id, Box::pin(logged_out))
+            .await
     }
 
     async fn compact(&mut self, id: Option<Id>) -> Result<(), Unheard> {
@@ -276,7 +277,7 @@ impl Session {
             let done = engine.compact().await?;
             Ok(json!({ "bytesBefore": done.bytes_before, "bytesAfter": done.bytes_after }))
         };
-        self.begin_slow(id, Box::pin(compacted)).await
+        self.begin_slow(Kind::File, id, Box::pin(compacted)).await
     }
 
     async fn backup(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -289,7 +290,7 @@ impl Session {
             let copy = engine.backup(&path).await?;
             Ok(json!({ "path": path, "bytes": copy.bytes }))
         };
-        self.begin_slow(id, Box::pin(copied)).await
+        self.begin_slow(Kind::File, id, Box::pin(copied)).await
     }
 
     async fn renew_token(&mut self, id: Option<Id>, params: &mut Params) -> Result<(), Unheard> {
@@ -299,7 +300,7 @@ impl Session {
         };
         let engine = self.engine.clone();
         let renewed = async move { engine.renew_token(token).await.map(|()| json!({})) };
-        self.begin_slow(id, Box::pin(renewed)).await
+        self.begin_slow(Kind::Renewal, id, Box::pin(renewed)).await
     }
 
     async fn command(
@@ -389,9 +390,8 @@ impl Session {
         Ok(result)
     }
 
-    /// A verdict that a request still waits for is that request's.
+    /// A verdict that a request still waits for is that request's, and is passed over.
     async fn events_since(&self, position: u64, limit: usize) -> Result<Value, Error> {
-        let (events, more) = self.engine.events_since(position, limit).await?;
         let is_waited_for = |event: &Event| match &event.kind {
             EventKind::CommandSettled(settled) => self.waiting.contains_key(&settled.op),
             EventKind::Call(_)
@@ -399,40 +399,34 @@ impl Session {
             | EventKind::TokenWillExpire { .. }
             | EventKind::DatabaseSetAside(_) => false,
         };
-        let events: Value = events
-            .iter()
-            .filter(|event| !is_waited_for(event))
-            .map(|event| {
-                json!({
-                    "position": event.position,
-                    "name": event.name(),
-                    "params": event.params(),
-                })
-            })
-            .collect();
+        let limit = limit.min(EVENTS_MAX);
+        let mut from = position;
+        let mut events = Vec::new();
+        let mut more = true;
+        for _ in 0..EVENT_PAGES_MAX {
+            if !more || !events.is_empty() {
+                break;
+            }
+            // As many more as may have to be passed over.
+            let asked = limit.saturating_add(self.waiting.len());
+            (events, more) = self.engine.events_since(from, asked).await?;
+            from = events.last().and_then(|last| last.position).unwrap_or(from);
+            events.retain(|event| !is_waited_for(event));
+        }
+        more |= events.len() > limit;
+        events.truncate(limit);
+        let events: Value = events.iter().map(told).collect();
         Ok(json!({ "events": events, "more": more }))
     }
 
-    /// Has the engine asked now, in the order of the lines, and answered when it is done.
-    async fn begin_slow(&mut self, id: Option<Id>, mut work: Slow) -> Result<(), Unheard> {
-        if self.slow.len() >= SLOW_MAX {
-            let message = format!("{SLOW_MAX} requests are under way already; wait for one");
-            let error = Error::new(Code::TooManyRequests, "waiting", message);
-            return self.answer(id, Err(error)).await;
-        }
-        match ready(work.as_mut()).await {
-            Some(result) => self.answer(id, result).await,
-            None => {
-                self.slow.spawn(async move { (id, work.await) });
-                Ok(())
-            }
+    async fn begin_slow(&mut self, kind: Kind, id: Option<Id>, work: Work) -> Result<(), Unheard> {
+        match self.slow.begin(kind, id, work).await {
+            Some((id, result)) => self.answer(id, result).await,
+            None => Ok(()),
         }
     }
 
-    async fn slow_done(
-        &mut self,
-        done: Result<(Option<Id>, Result<Value, Error>), tokio::task::JoinError>,
-    ) -> Result<(), Unheard> {
+    async fn slow_done(&mut self, done: Result<Answer, JoinError>) -> Result<(), Unheard> {
         match done {
             Ok((id, result)) => self.answer(id, result).await,
             // It neither panics nor is it aborted.
@@ -464,21 +458,20 @@ impl Session {
     }
 }
 
-/// What a future gives at once, if it does. It is polled, which is what makes the engine begin.
-async fn ready<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
 fn verdict(settled: &CommandSettled) -> Result<Value, Error> {
     match &settled.result {
         Ok(outcome) => Ok(json::outcome(&settled.call_id, outcome)),
         Err(error) => Err(error.clone()),
     }
+}
+
+/// An event of the journal, as eventsSince gives it.
+fn told(event: &Event) -> Value {
+    json!({
+        "position": event.position,
+        "name": event.name(),
+        "params": event.params(),
+    })
 }
 
 fn status(status: &Status) -> Value {
@@ -504,28 +497,93 @@ fn status(status: &Status) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slow::SLOW_MAX;
     use super::*;
     use crate::client::config::Config;
     use crate::client::options::{CommandOptions, InviteOptions};
     use crate::client::roots::Roots;
 
+    fn alice(folder: &tempfile::TempDir) -> (Engine, Events) {
+        let file = folder.path().join("alice.db");
+        let mut config = Config::new("127.0.0.1:1", "alice", file);
+        config.roots = Roots::Pinned([7; 32]);
+        Engine::open_with_events(config).unwrap()
+    }
+
+    fn line(method: &str, params: Value) -> Line {
+        let line = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        Line::Text(line.to_string().into_bytes())
+    }
+
+    /// Gives an invite and takes it back, so that both are settled; whether a request waits for each.
+    async fn invite_and_take_back(session: &mut Session, wait: &str) {
+        let invite = json!({ "invitees": ["bob"], "wait": wait });
+        session.take(line("callInvite", invite)).await.unwrap();
+        let pending = session.engine.pending().unwrap();
+        let call = pending[0].call_id.as_str();
+        let cancel = json!({ "invitees": [], "callID": call, "wait": wait });
+        session.take(line("callCancel", cancel)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn events_that_requests_wait_for_take_no_place_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, events) = alice(&folder);
+        let (output, _said) = mpsc::channel(64);
+        let mut session = Session::new(engine, events, output);
+        for wait in ["verdict", "verdict", "disk", "verdict"] {
+            invite_and_take_back(&mut session, wait).await;
+        }
+        let mut told = Vec::new();
+        let mut position = 0;
+        loop {
+            let page = session.events_since(position, 1).await.unwrap();
+            let events = page["events"].as_array().unwrap().clone();
+            let Some(event) = events.first() else {
+                assert_eq!(page["more"], json!(false));
+                break;
+            };
+            position = event["position"].as_u64().unwrap();
+            told.push(event["params"]["command"].clone());
+        }
+        assert_eq!(told, ["callInvite", "callCancel"]);
+    }
+
+    #[tokio::test]
+    async fn a_logout_is_not_refused_for_what_else_is_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, events) = alice(&folder);
+        let (output, mut said) = mpsc::channel(64);
+        let mut session = Session::new(engine, events, output);
+        for _ in 0..SLOW_MAX {
+            for kind in [Kind::Renewal, Kind::File] {
+                let never = Box::pin(std::future::pending());
+                session.begin_slow(kind, None, never).await.unwrap();
+            }
+        }
+        let renewal = line("renewToken", json!({ "token": "t" }));
+        session.take(renewal).await.unwrap();
+        let Some(Out::Line(refused)) = said.recv().await else {
+            panic!("no answer");
+        };
+        assert!(refused.contains("6000004"), "{refused}");
+
+        session.take(line("logout", json!({}))).await.unwrap();
+        // It tries to reach the server, which takes its time.
+        assert!(said.try_recv().is_err(), "it is under way");
+    }
+
     #[tokio::test]
     async fn falling_behind_before_the_first_event_tells_nothing_of_earlier_runs() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || {
-            let file = folder.path().join("alice.db");
-            let mut config = Config::new("127.0.0.1:1", "alice", file);
-            config.roots = Roots::Pinned([7; 32]);
-            Engine::open_with_events(config).unwrap()
-        };
-        let (engine, _) = open();
+        let (engine, _) = alice(&folder);
         let invited = engine.call_invite(&["bob"], InviteOptions::default());
         let call = invited.await.unwrap().call_id().clone();
         let taken_back = engine.call_cancel(&[], &call, CommandOptions::default());
         drop(taken_back.await.unwrap());
         engine.close().await.unwrap();
 
-        let (engine, events) = open();
+        let (engine, events) = alice(&folder);
         let (journal, _) = engine.events_since(0, 10).await.unwrap();
         assert!(!journal.is_empty());
         let (output, mut said) = mpsc::channel(64);

@@ -42,7 +42,7 @@ pub use files::{FileId, Files, Lock, OsFiles};
 pub use meta::FeedPosition;
 pub use migrate::SCHEMA_VERSION;
 pub use page::{CallEntry, Filter, Page, Query};
-pub use read::{PendingCommand, Readers, RingEntry, StatusCounts};
+pub use read::{EVENTS_MAX, PendingCommand, Readers, RingEntry, StatusCounts};
 pub use retention::{CallsCut, Swept};
 pub use salvage::Salvage;
 

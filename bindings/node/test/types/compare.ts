@@ -30,7 +30,8 @@ holds<Fits<Own, 'CallModuleNeedsAdvancedMode' | `Command${string}` | `Database${
 holds<Same<Exclude<keyof typeof Theirs.ZIMErrorCode & `CallModule${string}`, Shared>, never>>();
 not<Fits<Ours.ZIMErrorCode, Theirs.ZIMErrorCode>>();
 not<Fits<Ours.ZIMError, Theirs.ZIMError>>();
-holds<Fits<Omit<Ours.ZIMError, 'code'>, Omit<Theirs.ZIMError, 'code'>>>();
+holds<Same<Omit<Ours.ZIMError, 'code'>, Omit<Theirs.ZIMError, 'code'>>>();
+holds<Fits<Ours.ZIMRejection, Ours.ZIMError & Error>>();
 
 // ---- what an app gives
 holds<Fits<Theirs.ZIMCallInviteConfig, Ours.ZIMCallInviteConfig>>();
@@ -85,6 +86,25 @@ type Events =
 type Heard<Handler> = { [E in Events & keyof Handler]: Handler[E] extends (zim: never, info: infer I) => void ? I : never };
 holds<Same<keyof Heard<Ours.ZIMEventHandler>, Events>>();
 holds<Fits<Heard<Ours.ZIMEventHandler>, Heard<Theirs.ZIMEventHandler>>>();
+
+// ---- what an app gets, and may make itself for its own state or its tests
+holds<Fits<Theirs.ZIMCallingInvitationSentResult, Ours.ZIMCallingInvitationSentResult>>();
+holds<Fits<Theirs.ZIMCallCancelSentResult, Ours.ZIMCallCancelSentResult>>();
+holds<Fits<Theirs.ZIMCallAcceptanceSentResult, Ours.ZIMCallAcceptanceSentResult>>();
+holds<Fits<Theirs.ZIMCallRejectionSentResult, Ours.ZIMCallRejectionSentResult>>();
+holds<Fits<Theirs.ZIMCallJoinSentResult, Ours.ZIMCallJoinSentResult>>();
+holds<Fits<Theirs.ZIMCallQuitSentResult, Ours.ZIMCallQuitSentResult>>();
+holds<Fits<Theirs.ZIMCallEndSentResult, Ours.ZIMCallEndSentResult>>();
+holds<Fits<Theirs.ZIMEventOfCallInvitationCreatedResult, Ours.ZIMEventOfCallInvitationCreatedResult>>();
+holds<Fits<Theirs.ZIMEventOfCallInvitationCancelledResult, Ours.ZIMEventOfCallInvitationCancelledResult>>();
+holds<Fits<Theirs.ZIMEventOfCallInvitationTimeoutResult, Ours.ZIMEventOfCallInvitationTimeoutResult>>();
+holds<Fits<Theirs.ZIMEventOfCallInvitationEndedResult, Ours.ZIMEventOfCallInvitationEndedResult>>();
+holds<Fits<Theirs.ZIMEventOfCallUserStateChangedResult, Ours.ZIMEventOfCallUserStateChangedResult>>();
+// What is always told here and not at all there would have to be made, too (exceptions.js).
+not<Fits<Theirs.ZIMCallInvitationSentResult, Ours.ZIMCallInvitationSentResult>>();
+not<Fits<Theirs.ZIMEventOfCallInvitationReceivedResult, Ours.ZIMEventOfCallInvitationReceivedResult>>();
+not<Fits<Theirs.ZIMCallInfo, Ours.ZIMCallInfo>>();
+not<Fits<Theirs.ZIMCallInvitationListQueriedResult, Ours.ZIMCallInvitationListQueriedResult>>();
 
 // ---- methods
 type Commands =

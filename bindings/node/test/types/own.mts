@@ -1,11 +1,21 @@
 // What is beyond the vendor's package, as an app uses it.
 
-import offhook, { ZIM, ZIMCallUserState, ZIMErrorCode, type ZIMCommandQueued, type ZIMError } from 'offhook';
+import offhook, { ZIM, ZIMCallUserState, ZIMError, ZIMErrorCode, type ZIMCommandQueued } from 'offhook';
 
-const zim: ZIM = ZIM.create({ server: 'localhost:7443', database: (userID) => `${userID.length}.db`, ca: 'cert.pem' });
+const zim: ZIM = ZIM.create({
+  server: 'localhost:7443',
+  database: (userID) => `${userID.length}.db`,
+  ca: 'cert.pem',
+  retention: { callsKept: 'all', callsKeptDays: 365, eventsKept: 0 },
+});
 
 export async function extras(): Promise<void> {
-  await zim.login('alice');
+  await zim.login('alice', { restore: 'copy.db' });
+  const { bytes } = await zim.backup('copy.db');
+  const { walBytes } = await zim.storage();
+  const { bytesAfter } = await zim.compact();
+  const epoch: string = (await zim.status()).epoch;
+  console.log(bytes, walBytes, bytesAfter, epoch);
   const queued: ZIMCommandQueued = await zim.callInvite(['bob'], { timeout: 30, wait: 'disk' });
   const verdict: { callID: string; timeout: number } = await zim.callInvite(['bob'], { wait: 'verdict' });
   const wait = Math.random() < 0.5 ? 'disk' : 'verdict';
@@ -29,8 +39,9 @@ export async function extras(): Promise<void> {
   try {
     await zim.callAccept('a');
   } catch (caught) {
-    const error = caught as ZIMError;
-    console.log(error.code === ZIMErrorCode.CommandExpired, error.retryable, error.stack);
+    if (!(caught instanceof ZIMError)) throw caught;
+    const reason: string = caught.reason;
+    console.log(caught.code === ZIMErrorCode.CommandExpired, reason, caught.retryable && caught.stack);
   }
 
   // @ts-expect-error the server and the file have no default
@@ -45,4 +56,6 @@ export async function extras(): Promise<void> {
   (await zim.callInvite(['bob'], { wait: 'disk' })).timeout;
   // @ts-expect-error instances are created
   new ZIM();
+  // @ts-expect-error so are errors
+  new ZIMError();
 }

@@ -69,6 +69,20 @@ function report({ code, message }: ZIMError): void {
   else console.log(code, message);
 }
 
+/** An error of the app's own, told in the same way. */
+function told(caught: unknown): ZIMError {
+  if (caught instanceof Error) return { code: ZIMErrorCode.Failed, message: caught.message };
+  const { code, message } = caught as ZIMError;
+  const error: ZIMError = { code, message };
+  error.message = `${error.message}!`;
+  return error;
+}
+
+class Refusal extends Error implements ZIMError {
+  code = ZIMErrorCode.CommonModuleParamsInvalid;
+}
+report(told(new Refusal('no')));
+
 zim.on('callInvitationReceived', received);
 zim.on('callInvitationReceived', (_, info: ZIMEventOfCallInvitationReceivedResult) => {
   const seconds: number = info.timeout;
