@@ -5,10 +5,8 @@
 const { Conversation: Native } = require('./offhook.node');
 const { ZIMErrorCode } = require('./enums.js');
 const { closed, invalid, refused, tooMany } = require('./errors.js');
-const { serialize } = require('./plain.js');
+const { LINE_BYTES_MAX, serialize } = require('./plain.js');
 
-/** A line that is longer is not taken (`LINE_BYTES_MAX` of the engine). */
-const LINE_BYTES_MAX = 1024 * 1024;
 /** The longest that a timer can be set to. */
 const LONG_MS = 0x7fffffff;
 

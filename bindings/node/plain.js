@@ -4,6 +4,10 @@
 
 const { ZIMError, described, invalid } = require('./errors.js');
 
+/** A request that is longer is not taken (`LINE_BYTES_MAX` of the engine). Each value in it takes a byte at least, so
+ * there are no more of them: else an app that gives a list of a thousand million would wait for it to be read. */
+const LINE_BYTES_MAX = 1024 * 1024;
+
 /** An object of which all is in fields of its own. Of an instance of a class JSON would carry but a part. */
 function isPlain(value) {
   if (typeof value !== 'object' || value === null) return false;
@@ -14,20 +18,26 @@ function isPlain(value) {
   );
 }
 
-/** The same as JSON; `name` is what to call it where it is refused. */
-function serialize(value, name) {
+/** What `read` gives. What it throws, of a getter or a Proxy of the app's, is a refusal like any other. */
+function legible(name, read) {
   try {
-    return JSON.stringify(plain(value, name, []));
+    return read();
   } catch (error) {
     if (error instanceof ZIMError) throw error;
     throw invalid(name, `cannot be written as JSON (${described(error)})`);
   }
 }
 
-function plain(value, name, around) {
+/** The same as JSON; `name` is what to call it where it is refused. */
+function serialize(value, name) {
+  return legible(name, () => JSON.stringify(plain(value, name, { around: [], budget: { name, values: LINE_BYTES_MAX } })));
+}
+
+function plain(value, name, at) {
+  spend(at.budget, 1);
   switch (typeof value) {
     case 'object':
-      return value === null ? null : structure(value, name, around);
+      return value === null ? null : structure(value, name, at);
     case 'string':
       if (!value.isWellFormed()) throw invalid(name, 'has half of a surrogate pair, which is no character');
       return value;
@@ -43,10 +53,19 @@ function plain(value, name, around) {
   }
 }
 
-function structure(value, name, around) {
+function spend(budget, values) {
+  if (!(values <= budget.values)) throw invalid(budget.name, `has more than ${LINE_BYTES_MAX} values`);
+  budget.values -= values;
+}
+
+function structure(value, name, { around, budget }) {
   if (around.includes(value)) throw invalid(name, 'is within itself');
-  const inside = [...around, value];
-  if (Array.isArray(value)) return value.map((one) => plain(one, name, inside));
+  const inside = { around: [...around, value], budget };
+  if (Array.isArray(value)) {
+    // What is not there counts too, as a null of JSON's; what is there counts again, for the comma.
+    spend(budget, value.length);
+    return value.map((one) => plain(one, name, inside));
+  }
   if (!isPlain(value)) throw invalid(name, `is ${described(kind(value))}; give a plain value`);
   const copy = {};
   for (const [key, member] of Object.entries(value)) {
@@ -67,4 +86,4 @@ function kind(value) {
   return typeof made === 'string' && made !== '' && made !== 'Object' ? `an instance of ${made}` : 'an object with a prototype';
 }
 
-module.exports = { isPlain, serialize };
+module.exports = { LINE_BYTES_MAX, isPlain, legible, serialize };

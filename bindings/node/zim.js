@@ -5,7 +5,7 @@ const { Conversation } = require('./conversation.js');
 const { ZIMConnectionEvent, ZIMConnectionState, ZIMErrorCode } = require('./enums.js');
 const { ZIMError, closed, described, invalid, tooMany } = require('./errors.js');
 const native = require('./offhook.node');
-const { isPlain, serialize } = require('./plain.js');
+const { isPlain, legible, serialize } = require('./plain.js');
 
 /** How long login waits to hear whether the server takes the user. */
 const LOGIN_WAIT_MS = 5000;
@@ -70,7 +70,7 @@ class ZIM {
   }
 
   on(type, listener) {
-    if (!EVENTS.has(type)) throw invalid('type', `there is no event ${JSON.stringify(type)}`);
+    if (!EVENTS.has(type)) throw invalid('type', `there is no event ${described(type)}`);
     if (typeof listener !== 'function') throw invalid('listener', 'is not a function');
     if (this.#destroyed) return;
     const listeners = this.#handlers.get(type);
@@ -267,9 +267,12 @@ class ZIM {
   }
 
   async #command(method, params, config) {
-    if (!isPlain(config)) return this.#request(method, { ...params, config });
-    const { wait, ...rest } = config;
-    return this.#request(method, { ...params, config: rest, wait });
+    const given = legible('config', () => {
+      if (!isPlain(config)) return { config };
+      const { wait, ...rest } = config;
+      return { config: rest, wait };
+    });
+    return this.#request(method, { ...params, ...given });
   }
 
   async #request(method, params, read) {
@@ -369,7 +372,11 @@ function logFailure(name, cause) {
   try {
     console.error(`a handler of ${name} failed:`, cause);
   } catch {
-    console.error(`a handler of ${name} failed:`, described(cause));
+    try {
+      console.error(`a handler of ${name} failed:`, described(cause));
+    } catch {
+      // The app's own console throws: then there is nobody to tell, and the other handlers are not to pay for it.
+    }
   }
 }
 

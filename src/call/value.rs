@@ -80,7 +80,8 @@ impl UserId {
             return Err(Error::parameter(
                 parameter,
                 format!(
-                    "{text:?} is not a user id: 1 to {USER_ID_BYTES_MAX} bytes of letters, digits, space and {USER_ID_MARKS}"
+                    "{:?} is not a user id: 1 to {USER_ID_BYTES_MAX} bytes of letters, digits, space and {USER_ID_MARKS}",
+                    told(text)
                 ),
             ));
         }
@@ -98,7 +99,8 @@ impl CallId {
             return Err(Error::parameter(
                 parameter,
                 format!(
-                    "{text:?} is not a call id: 1 to {CALL_ID_CHARS_MAX} characters, none of them a control character"
+                    "{:?} is not a call id: 1 to {CALL_ID_CHARS_MAX} characters, none of them a control character",
+                    told(text)
                 ),
             ));
         }
@@ -114,12 +116,24 @@ impl DeviceId {
             return Err(Error::parameter(
                 parameter,
                 format!(
-                    "{text:?} is not a device id: 1 to {DEVICE_ID_BYTES_MAX} bytes of plain text"
+                    "{:?} is not a device id: 1 to {DEVICE_ID_BYTES_MAX} bytes of plain text",
+                    told(text)
                 ),
             ));
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// As much of what was given as an error repeats: it may be as long as a request, and the rest helps nobody.
+fn told(text: &str) -> String {
+    const TOLD_CHARS_MAX: usize = 64;
+    let mut chars = text.chars();
+    let mut told: String = chars.by_ref().take(TOLD_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        told.push('…');
+    }
+    told
 }
 
 macro_rules! enumeration {
@@ -337,6 +351,26 @@ mod tests {
         }
         assert_eq!(UserState::from_number(77), UserState::Unknown);
         assert_eq!(Mode::from_word("brand new"), Mode::Unknown);
+    }
+
+    #[test]
+    fn an_error_repeats_no_more_of_an_id_than_helps() {
+        let long = "x".repeat(300_000);
+        let told = [
+            UserId::parse("userID", &long).unwrap_err(),
+            CallId::parse("callID", &long).unwrap_err(),
+            DeviceId::parse("deviceID", &long).unwrap_err(),
+        ];
+        for error in told {
+            assert!(error.message.contains("xxx…"), "{}", error.message);
+            assert!(error.message.len() < 300, "{}", error.message);
+        }
+        let short = UserId::parse("userID", "a/b").unwrap_err();
+        assert!(
+            short.message.contains("\"a/b\" is not"),
+            "{}",
+            short.message
+        );
     }
 
     #[test]

@@ -129,7 +129,7 @@ async fn what_cannot_be_opened_has_no_copy_put_in_place() {
             restoring(with_a_wrong_setting, &copy),
             "retention.callsKept",
         ),
-        (of_no_copy, "backup"),
+        (of_no_copy, "restore"),
     ] {
         let refused = Conversation::open(&with).await.err().expect("refused");
         assert_eq!(refused.reason, reason, "{}", refused.message);

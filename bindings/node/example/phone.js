@@ -38,8 +38,8 @@ if (user === undefined) {
 
 const zim = ZIM.create({ server: values.server, ca: values.ca, database: values.db ?? `${user}.db` });
 const input = readline.createInterface({ input: process.stdin, output: process.stdout, prompt: `${user}> ` });
-/** Rings that were told: what rings at login comes as an event too if it is new. */
-const told = new Set();
+/** Deadlines of the rings that were told: what rings at login comes as an event too if it is new. */
+const told = new Map();
 
 function say(...words) {
   // Over the line that somebody may be typing.
@@ -55,8 +55,8 @@ const people = (users) => users.map(({ userID, state: number }) => `${userID} ${
 const words = ({ extendedData }) => (extendedData ? `: ${extendedData}` : '');
 
 function rings(info) {
-  if (told.has(info.callID)) return;
-  told.add(info.callID);
+  if (told.get(info.callID) === info.deadline) return;
+  told.set(info.callID, info.deadline);
   const seconds = Math.ceil(info.remaining / 1000);
   say(`*** ${info.inviter} rings (${short(info.callID)})${words(info)} - yes or no? ${seconds} s`);
 }

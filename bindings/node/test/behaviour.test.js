@@ -103,6 +103,33 @@ test('what is within a config is refused by its name as well, wherever JSON woul
   }
 });
 
+test('what can never be sent is refused before it is gone through', async (t) => {
+  const { zim } = await alone(t);
+  let invitees = ['bob'];
+  // Written out, each of these has more values than there are atoms in an app.
+  for (let level = 0; level < 100; level += 1) invitees = Array(10).fill(invitees);
+  for (const list of [invitees, new Array(2 ** 32 - 1)]) {
+    const told = { code: Code.CommonModuleParamsInvalid, reason: 'params', message: /values/ };
+    await assert.rejects(zim.callInvite(list), told);
+  }
+  await assert.rejects(zim.callAccept('x'.repeat(300_000)), ({ message }) => message.length < 300);
+});
+
+test('what a config of the app throws is a refusal like any other', async (t) => {
+  const { zim } = await alone(t);
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const getter = {
+    get wait() {
+      throw new Error('thrown');
+    },
+  };
+  for (const config of [proxy, getter]) {
+    await assert.rejects(zim.callInvite(['bob'], config), { code: Code.CommonModuleParamsInvalid, reason: 'config' });
+  }
+  for (const type of [5n, Symbol('s'), undefined]) assert.throws(() => zim.on(type, () => {}), { reason: 'type' });
+});
+
 test('text arrives as it is, also what JSON has to escape', async (t) => {
   const { zim } = await alone(t);
   const extendedData = '\\ud83d "\u0000\u2028\n" 呼叫 👋 \\\\udc00';

@@ -46,6 +46,21 @@ test('a handler may throw what has no words', async (t) => {
   assert.equal(others, thrown.length);
 });
 
+test('a console that throws keeps no other handler from being called', async (t) => {
+  const { zim } = await alone(t);
+  t.mock.method(console, 'error', () => {
+    throw new Error('so does the console');
+  });
+  const heard = new Promise((resolve) => {
+    zim.on('connectionStateChanged', () => {
+      throw new Error('thrown');
+    });
+    zim.on('connectionStateChanged', resolve);
+  });
+  await zim.setNetwork(false);
+  await heard;
+});
+
 test('a login that is refused before it starts keeps no process alive', () => {
   const script = `
     const { ZIM } = require(${JSON.stringify(path.join(__dirname, '..'))});
@@ -175,6 +190,14 @@ test('a damaged database is set aside, and that is heard', async (t) => {
   const told = await second.event('databaseSetAside');
   assert.deepEqual([told.pending, told.ended, told.lost], [0, 0, 0]);
   assert.ok(fs.existsSync(told.path));
+});
+
+test('what cannot be opened is refused by the name that it was given by', async (t) => {
+  const missing = path.join(folder(t), 'none');
+  for (const [name, value] of [['ca', missing], ['caText', 'no certificate']]) {
+    await assert.rejects(created(t, { [name]: value }).login('alice'), { reason: name, message: new RegExp(`^${name}: `) });
+  }
+  await assert.rejects(created(t).login('alice', { restore: missing }), { reason: 'restore', message: /^restore: / });
 });
 
 test('a config that is no object, and a number that is none, are refused', async (t) => {

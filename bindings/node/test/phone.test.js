@@ -65,6 +65,10 @@ test('two phones ring each other, one is unplugged and comes back, one is killed
 
   alice.type('group bob');
   await bob.shows(/\*\*\* alice rings/);
+  bob.type('no');
+  await alice.shows(/bob Rejected/);
+  alice.type('invite bob');
+  await bob.shows(/\*\*\* alice rings/);
   bob.type('yes hello there');
   await alice.shows(/bob Accepted/);
   alice.type('end');

@@ -12,7 +12,7 @@ use crate::client::housekeeping::Retention;
 use crate::client::link::check_address;
 use crate::client::roots::Roots;
 use crate::client::subscription::Events;
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// Bytes of a SHA-256 digest.
 const PIN_BYTES: usize = 32;
@@ -71,13 +71,30 @@ impl Opening {
     /// Puts the copy in place if there is one, and opens the engine.
     ///
     /// # Errors
-    /// As [`Engine::restore_for`] and [`Engine::open`].
+    /// As [`Engine::restore_for`] and [`Engine::open`]; a parameter has the name that it has here.
     pub async fn open(self) -> Result<(Engine, Events), Error> {
         if let Some(copy) = &self.restore {
-            Engine::restore_for(copy, &self.config).await?;
+            let restored = Engine::restore_for(copy, &self.config).await;
+            restored.map_err(|error| called(error, "backup", "restore"))?;
         }
-        Engine::open_with_events(self.config)
+        let trusted = match &self.config.roots {
+            Roots::Pem(_) => "ca",
+            Roots::PemText(_) => "caText",
+            Roots::Pinned(_) => "pin",
+            Roots::Webpki | Roots::Custom(_) => "roots",
+        };
+        Engine::open_with_events(self.config).map_err(|error| called(error, "roots", trusted))
     }
+}
+
+/// The same refusal, of a parameter that the engine calls otherwise.
+fn called(error: Error, by_engine: &str, here: &str) -> Error {
+    if error.code != Code::InvalidParameter || error.reason != by_engine {
+        return error;
+    }
+    let named = error.message.strip_prefix(by_engine);
+    let message = named.and_then(|rest| rest.strip_prefix(": "));
+    Error::parameter(here, message.unwrap_or(&error.message))
 }
 
 fn required(params: &mut Params, name: &str) -> Result<String, Error> {
