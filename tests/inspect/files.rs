@@ -297,6 +297,56 @@ fn a_layout_without_the_table_that_is_asked_for() {
 }
 
 #[test]
+fn what_a_missing_table_only_adds_to_keeps_nothing_else_from_being_told() {
+    let whole = Fixture::new();
+    let calls = whole.json(&["calls"]);
+    let call = whole.json(&["call", "call-team"]);
+    let exported = whole.text(&["export"]).lines().count();
+    for (what, lines_left) in [
+        ("TABLE rings", exported),
+        ("TABLE members", exported),
+        ("TABLE meta", exported),
+        ("TABLE changes", exported),
+        ("TABLE journal", exported),
+        ("VIEW timeline_view", exported),
+        // Of some calls only commands tell.
+        ("TABLE commands", ids(&calls).len()),
+    ] {
+        let fixture = Fixture::new();
+        fixture
+            .app()
+            .execute_batch(&format!("DROP {what}"))
+            .unwrap();
+        let before = fixture.files();
+        let noted = |question: &[&str]| {
+            let output = inspect(&fixture.database, question);
+            assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
+            let note = String::from_utf8(output.stderr).unwrap();
+            assert!(note.lines().count() <= 1, "{what}: {note}");
+            (String::from_utf8(output.stdout).unwrap(), note)
+        };
+        let (listed, _) = noted(&["calls", "--json"]);
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(ids(&listed), ids(&calls), "{what}");
+        let (told, note) = noted(&["call", "call-team", "--json"]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            told["call"]["create_time_ms"],
+            call["call"]["create_time_ms"]
+        );
+        let (_, name) = what.split_once(' ').unwrap();
+        assert!(note.contains(name) && note.contains("doctor"), "{note}");
+        let (lines, note) = noted(&["export"]);
+        assert_eq!(lines.lines().count(), lines_left, "{what}");
+        assert!(note.contains(name), "{what}: {note}");
+        let output = inspect(&fixture.database, &["doctor"]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains(name));
+        assert_eq!(fixture.files(), before, "{what}");
+    }
+}
+
+#[test]
 fn no_such_file_and_none_is_made() {
     let folder = tempfile::tempdir().unwrap();
     for question in QUESTIONS {
