@@ -223,9 +223,16 @@ impl Database {
         };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         refuse_foreign(&connection)?;
+        // Without a log, what keeps a file from being shared is a change that has to be taken back,
+        // which is not for us to do.
+        let cut_short = (!header.is_wal_mode() && access != Access::Shared).then(|| {
+            "a change to it was cut short, half of it may be there; its `-journal` can take it back"
+                .to_owned()
+        });
         let damage = header
             .cut_off(&files)
-            .or(damage.map(|error| error.to_string()));
+            .or(damage.map(|error| error.to_string()))
+            .or(cut_short);
         Ok(Self {
             path: path.to_owned(),
             connection,

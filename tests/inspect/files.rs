@@ -240,6 +240,39 @@ fn a_backup_that_is_not_in_wal_mode() {
 }
 
 #[test]
+fn a_change_that_was_cut_short_is_told_and_not_taken_back() {
+    let fixture = Fixture::new();
+    let app = fixture.app();
+    app.execute_batch(
+        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN;
+         INSERT INTO journal (at_ms, call_id, name, params)
+             SELECT 1, '', 'x', hex(zeroblob(5000)) FROM journal, journal AS more;",
+    )
+    .unwrap();
+    let cut = Fixture::bare();
+    for ending in ["", "-journal"] {
+        let name = |fixture: &Fixture| format!("{}{ending}", fixture.database.display());
+        fs::copy(name(&fixture), name(&cut)).unwrap();
+    }
+    let before = cut.files();
+    assert_eq!(before.len(), 2);
+    let output = inspect(&cut.database, &["calls", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        note.contains("cut short") && note.contains("doctor"),
+        "{note}"
+    );
+    let calls: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(&calls), ids(&Fixture::new().json(&["calls"])));
+    let output = inspect(&cut.database, &["doctor"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("cut short"), "{said}");
+    assert!(cut.files() == before, "it was changed");
+}
+
+#[test]
 fn an_older_layout_is_read_like_the_newest() {
     let newest = Fixture::new();
     for version in 1..NEWEST {
