@@ -103,6 +103,17 @@ pub(super) struct Gathered<T> {
     pub(super) ended: bool,
 }
 
+/// Where there is no such table.
+impl<T> Default for Gathered<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            reached: 0,
+            ended: true,
+        }
+    }
+}
+
 /// What an attempt to read found.
 enum Tried {
     /// The first key there is, if there is one.
@@ -262,9 +273,16 @@ impl Snapshot<'_> {
 /// SQLite trusts the pages in that rows are in order and as its tables have them, so a damaged one
 /// could lead in a circle, or be taken for rows of nothing.
 pub(super) fn no_row() -> rusqlite::Error {
-    let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
-    let text = "what stands for a row is none";
-    rusqlite::Error::SqliteFailure(code, Some(text.to_owned()))
+    corrupt("what stands for a row is none".to_owned())
+}
+
+/// A table or view that should be there is not.
+pub(super) fn missing(what: &str) -> rusqlite::Error {
+    corrupt(format!("it has no `{what}`"))
+}
+
+fn corrupt(text: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))
 }
 
 /// The key after another one that there should be; nothing if that cannot be told.

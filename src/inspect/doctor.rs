@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use super::database::{Database, beside, real_path};
@@ -186,8 +186,12 @@ impl Examination {
                 Ok(None)
             }
             // The table has other columns than this build knows; the layout's finding tells.
-            Problem::Sqlite(_) => Ok(None),
-            Problem::Missing
+            Problem::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+                Ok(None)
+            }
+            // The disk, say: what could not be looked at is not sound.
+            Problem::Sqlite(_)
+            | Problem::Missing
             | Problem::NotAFile
             | Problem::Unreadable(_)
             | Problem::Empty
@@ -363,4 +367,37 @@ fn now_ms() -> i64 {
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_give_a_page_is_no_clean_bill() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.db");
+        let sql = format!(
+            "PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE calls (sort_key INTEGER)"
+        );
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(&sql)
+            .unwrap();
+        let mut examination = Examination {
+            database: Database::open(&path).unwrap(),
+            findings: Vec::new(),
+            exhausted: false,
+        };
+        let failed = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            Err::<(), _>(Problem::from(error))
+        };
+        let looked = examination.ask(|_| failed(ffi::SQLITE_IOERR_READ));
+        assert!(looked.is_err());
+        let other_layout = examination.ask(|_| failed(ffi::SQLITE_ERROR));
+        assert!(matches!(other_layout, Ok(None)));
+    }
 }

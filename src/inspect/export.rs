@@ -120,7 +120,11 @@ impl Snapshot<'_> {
             until: i64::MAX,
             count: CALLS_AT_ONCE,
         };
-        let found = self.gather(&wanted, after, |row| row.text("call_id"))?;
+        let found = self.gather(&wanted, after, |row| row.text("call_id"));
+        let found = match part {
+            Part::Calls => found?,
+            Part::Commands => self.part(found)?,
+        };
         let mut damage = self.take_damage();
         let mut stories = Vec::with_capacity(found.rows.len());
         for (number, id) in &found.rows {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rusqlite::{Connection, ErrorCode, Params};
 
 pub(super) use super::damage::is_damage;
-use super::damage::{CALLS, COMMANDS, Towards, Wanted};
+use super::damage::{CALLS, COMMANDS, Towards, Wanted, missing};
 use super::database::Database;
 use super::error::{Error, Problem};
 use super::givers::{RANKED, RANKS, Ranked};
@@ -192,23 +192,24 @@ impl<'a> Snapshot<'a> {
                 let members = self.members(details.sort_key, details.sort_key)?;
                 call.members = members.into_iter().map(|(_, member)| member).collect();
                 call.inviter = inviter(&call, &self.me()?);
-                details.rings = self.rows(
+                details.rings = self.part(self.rows(
                     ("rings", RING_COLUMNS),
                     "WHERE call_id = ? ORDER BY invitation",
                     [call_id],
                     ring,
-                )?;
+                ))?;
                 call.details = Some(details);
                 Some(call)
             }
         };
-        let commands = self.rows(
+        let commands = self.part(self.rows(
             ("commands", COMMAND_COLUMNS),
             "WHERE call_id = ? ORDER BY n",
             [call_id],
             command,
-        )?;
-        let (timeline, cut) = self.entries("call_id = ?", [call_id], false)?;
+        ))?;
+        let entries = self.entries("call_id = ?", [call_id], false);
+        let (timeline, cut) = self.part(entries)?;
         let nothing = call.is_none() && commands.is_empty() && timeline.is_empty();
         let damage = self.damage(nothing)?;
         if nothing {
@@ -308,20 +309,35 @@ impl<'a> Snapshot<'a> {
 
     /// The members of the calls in a range, in the order of the list, each with the call's key.
     fn members(&self, lowest: i64, highest: i64) -> Result<Vec<(i64, Member)>, Problem> {
-        self.rows(
+        self.part(self.rows(
             ("members", MEMBER_COLUMNS),
             "WHERE sort_key BETWEEN ? AND ? ORDER BY sort_key DESC, position",
             [lowest, highest],
             |row| (row.number("sort_key"), member(row)),
-        )
+        ))
     }
 
     /// The user whose database this is; empty where it does not say.
     pub(super) fn me(&self) -> Result<String, Problem> {
-        let mut values = self.rows(("meta", &["value"]), "WHERE key = 'user_id'", [], |row| {
+        let values = self.rows(("meta", &["value"]), "WHERE key = 'user_id'", [], |row| {
             row.text("value")
-        })?;
-        Ok(values.pop().unwrap_or_default())
+        });
+        Ok(self.part(values)?.pop().unwrap_or_default())
+    }
+
+    /// What only adds to an answer: nothing where its table is missing, or one behind its view,
+    /// which is noted as damage.
+    pub(super) fn part<T: Default>(&self, answer: Result<T, Problem>) -> Result<T, Problem> {
+        match answer {
+            Err(Problem::Layout { what, .. }) => self.note_damage(missing(what)),
+            Err(Problem::Sqlite(error))
+                if error.sqlite_error_code() == Some(ErrorCode::Unknown) =>
+            {
+                self.note_damage(error);
+            }
+            other => return other,
+        }
+        Ok(T::default())
     }
 
     /// Rows of a table or view, with `NULL` for those of the columns that it does not have. Of a

@@ -240,6 +240,39 @@ fn a_backup_that_is_not_in_wal_mode() {
 }
 
 #[test]
+fn a_change_that_was_cut_short_is_told_and_not_taken_back() {
+    let fixture = Fixture::new();
+    let app = fixture.app();
+    app.execute_batch(
+        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN;
+         INSERT INTO journal (at_ms, call_id, name, params)
+             SELECT 1, '', 'x', hex(zeroblob(5000)) FROM journal, journal AS more;",
+    )
+    .unwrap();
+    let cut = Fixture::bare();
+    for ending in ["", "-journal"] {
+        let name = |fixture: &Fixture| format!("{}{ending}", fixture.database.display());
+        fs::copy(name(&fixture), name(&cut)).unwrap();
+    }
+    let before = cut.files();
+    assert_eq!(before.len(), 2);
+    let output = inspect(&cut.database, &["calls", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        note.contains("cut short") && note.contains("doctor"),
+        "{note}"
+    );
+    let calls: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(&calls), ids(&Fixture::new().json(&["calls"])));
+    let output = inspect(&cut.database, &["doctor"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("cut short"), "{said}");
+    assert!(cut.files() == before, "it was changed");
+}
+
+#[test]
 fn an_older_layout_is_read_like_the_newest() {
     let newest = Fixture::new();
     for version in 1..NEWEST {
@@ -294,6 +327,56 @@ fn a_layout_without_the_table_that_is_asked_for() {
     let output = inspect(&fixture.database, &["timeline"]);
     assert_failed(&output, &["`timeline_view`", "version 3"]);
     fixture.json(&["calls"]);
+}
+
+#[test]
+fn what_a_missing_table_only_adds_to_keeps_nothing_else_from_being_told() {
+    let whole = Fixture::new();
+    let calls = whole.json(&["calls"]);
+    let call = whole.json(&["call", "call-team"]);
+    let exported = whole.text(&["export"]).lines().count();
+    for (what, lines_left) in [
+        ("TABLE rings", exported),
+        ("TABLE members", exported),
+        ("TABLE meta", exported),
+        ("TABLE changes", exported),
+        ("TABLE journal", exported),
+        ("VIEW timeline_view", exported),
+        // Of some calls only commands tell.
+        ("TABLE commands", ids(&calls).len()),
+    ] {
+        let fixture = Fixture::new();
+        fixture
+            .app()
+            .execute_batch(&format!("DROP {what}"))
+            .unwrap();
+        let before = fixture.files();
+        let noted = |question: &[&str]| {
+            let output = inspect(&fixture.database, question);
+            assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
+            let note = String::from_utf8(output.stderr).unwrap();
+            assert!(note.lines().count() <= 1, "{what}: {note}");
+            (String::from_utf8(output.stdout).unwrap(), note)
+        };
+        let (listed, _) = noted(&["calls", "--json"]);
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(ids(&listed), ids(&calls), "{what}");
+        let (told, note) = noted(&["call", "call-team", "--json"]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            told["call"]["create_time_ms"],
+            call["call"]["create_time_ms"]
+        );
+        let (_, name) = what.split_once(' ').unwrap();
+        assert!(note.contains(name) && note.contains("doctor"), "{note}");
+        let (lines, note) = noted(&["export"]);
+        assert_eq!(lines.lines().count(), lines_left, "{what}");
+        assert!(note.contains(name), "{what}: {note}");
+        let output = inspect(&fixture.database, &["doctor"]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains(name));
+        assert_eq!(fixture.files(), before, "{what}");
+    }
 }
 
 #[test]
@@ -403,8 +486,12 @@ fn this_build_knows_the_newest_layout_of_the_tree() {
 
 /// The shell that a developer has at hand is older than the SQLite in this build.
 #[test]
-fn the_shell_of_the_system_reads_every_view() {
+fn the_shell_of_the_system_reads_every_view_while_the_app_has_the_file_open() {
     let fixture = Fixture::new();
+    let app = fixture.app();
+    // Stands in the log, which nobody writes back meanwhile.
+    app.execute_batch("UPDATE calls SET extended_data = 'just now'")
+        .unwrap();
     let schema = SCHEMA.concat();
     let views: Vec<&str> = schema
         .lines()
@@ -413,7 +500,7 @@ fn the_shell_of_the_system_reads_every_view() {
     assert!(views.len() >= 3, "{views:?}");
     for view in views {
         let output = Command::new("sqlite3")
-            .arg("-bail")
+            .args(["-bail", "-readonly"])
             .arg(&fixture.database)
             .arg(format!("SELECT * FROM {view}"))
             .output();
@@ -426,6 +513,8 @@ fn the_shell_of_the_system_reads_every_view() {
             "{output:?}"
         );
         assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.contains("just now"), view == "calls_view", "{text}");
     }
 }
 

@@ -186,6 +186,26 @@ fn health_and_tables_tell_what_is_in_the_file() {
 }
 
 #[test]
+fn health_is_told_where_the_commands_are_missing_or_damaged() {
+    for break_them in [
+        "DROP TABLE commands",
+        // Behind the end of the file.
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = 99999 WHERE tbl_name = 'commands'",
+    ] {
+        let fixture = Fixture::new();
+        fixture.app().execute_batch(break_them).unwrap();
+        let page = Page::of(&fixture.database);
+        let health = page.enter().document("/api/health");
+        assert_eq!(health["user_id"], "alice", "{break_them}");
+        assert_eq!(health["feed"]["cursor"], 41);
+        assert_eq!(health["missed_unseen"], 1);
+        assert_eq!(health["oldest_pending"], Value::Null);
+        assert_eq!(health["delays"], json!([]));
+    }
+}
+
+#[test]
 fn a_page_that_is_looked_at_leaves_no_trace_beside_a_closed_database() {
     let fixture = Fixture::new();
     let before = fixture.files();

@@ -44,6 +44,9 @@ impl Engine {
     /// its owner alone. Everything else goes on meanwhile; a pause ends it. What was removed from
     /// the database is not in the copy. For [`Self::restore`].
     ///
+    /// A process that is killed meanwhile leaves files beside it, whose names go on with
+    /// `.offhook-part`. The next copy of the same name takes their place.
+    ///
     /// # Errors
     /// [`crate::Code::InvalidParameter`] for a name that is taken or belongs to the database itself;
     /// [`crate::Code::InUse`] while another copy is being made, [`crate::Code::DiskFull`],

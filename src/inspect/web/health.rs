@@ -6,7 +6,8 @@ use rusqlite::ErrorCode;
 use serde_json::{Value, json};
 
 use super::super::database::Database;
-use super::super::error::Error;
+use super::super::error::{Error, Problem};
+use super::super::model::PendingCommand;
 use super::super::queries::is_damage;
 use super::super::schema::SCHEMA_KNOWN;
 use super::answers::whole;
@@ -22,7 +23,7 @@ pub(super) fn look(database: &mut Database) -> Result<Value, Error> {
     let stats = database.stats()?;
     let mut document = whole(&stats, stats.damage.as_deref());
     let now = now_ms().saturating_add(stats.clock.offset_ms.unwrap_or_default());
-    let oldest = database.pending()?.pending.into_iter().next();
+    let oldest = oldest_pending(database)?;
     if let Value::Object(fields) = &mut document {
         let more = [
             ("path", json!(database.path().to_string_lossy())),
@@ -36,6 +37,17 @@ pub(super) fn look(database: &mut Database) -> Result<Value, Error> {
         fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
     Ok(document)
+}
+
+/// The command that waits longest; nothing where there is no such table, or none of it can be read.
+fn oldest_pending(database: &mut Database) -> Result<Option<PendingCommand>, Error> {
+    match database.pending() {
+        Ok(pending) => Ok(pending.pending.into_iter().next()),
+        Err(error) if matches!(error.problem, Problem::Layout { .. } | Problem::Damaged(_)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The server's time, by this machine's clock, goes with the offset that the file has.
