@@ -58,6 +58,8 @@ pub struct Session {
     slow: Slow,
     /// Where in the journal the stream is; what was there before this run is for eventsSince.
     position: u64,
+    /// Whether the journal has events that the stream lost.
+    behind: bool,
     /// What was said last of the connection.
     connection: Option<ConnectionChange>,
 }
@@ -72,6 +74,7 @@ impl Session {
             output,
             waiting: BTreeMap::new(),
             slow: Slow::default(),
+            behind: false,
             connection: None,
         }
     }
@@ -154,9 +157,17 @@ impl Session {
     }
 
     async fn hear(&mut self, event: Result<Event, Lagged>) -> Result<(), Unheard> {
+        if event.is_err() {
+            self.events = self.engine.events();
+            self.behind = true;
+        }
+        if self.behind {
+            self.behind = !self.catch_up().await?;
+        }
         match event {
-            Ok(event) => self.tell(event).await,
-            Err(Lagged) => self.catch_up().await,
+            // A journaled one has its turn when those before it are read.
+            Ok(event) if event.position.is_none() || !self.behind => self.tell(event).await,
+            Ok(_) | Err(Lagged) => Ok(()),
         }
     }
 
@@ -184,21 +195,19 @@ impl Session {
     }
 
     /// The stream broke off because too much happened at once: on with a new one, after what the
-    /// journal has meanwhile.
-    async fn catch_up(&mut self) -> Result<(), Unheard> {
+    /// journal has meanwhile. `false` if that cannot be read, as of a paused engine.
+    async fn catch_up(&mut self) -> Result<bool, Unheard> {
         tracing::info!(
             position = self.position,
             "fell behind the events; reading on in the journal"
         );
-        self.events = self.engine.events();
         loop {
-            // A paused engine cannot be read; what it journaled before comes by eventsSince.
             let Ok((events, more)) = self
                 .engine
                 .events_since(self.position, CATCH_UP_EVENTS)
                 .await
             else {
-                return Ok(());
+                return Ok(false);
             };
             for event in events {
                 self.tell(event).await?;
@@ -221,7 +230,7 @@ impl Session {
                 self.tell(Event { position, kind }).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn take(&mut self, line: Line) -> Result<Next, Unheard> {
