@@ -16,7 +16,8 @@ pub const FILE: &str = "offhook.db";
 /// What room a full disk has.
 const ROOM_BYTES: u64 = 6_000;
 
-/// A disk with one database on it.
+/// A disk with one database on it. Clones are the same disk.
+#[derive(Clone)]
 pub struct Disk(memory::Disk);
 
 impl Disk {
@@ -69,6 +70,11 @@ impl Disk {
         self.0.set_room(full.then_some(ROOM_BYTES));
     }
 
+    /// Whether two processes may have the lock at once.
+    pub fn lose_locks(&self, lost: bool) {
+        self.0.lose_locks(lost);
+    }
+
     /// The next sync fails.
     pub fn fail_a_sync(&self) {
         self.0.fail_sync_at(Some(self.0.syncs() + 1));
@@ -77,6 +83,7 @@ impl Disk {
     /// Nothing fails any more.
     pub fn is_well(&self) {
         self.0.set_room(None);
+        self.0.lose_locks(false);
         self.0.fail_sync_at(None);
         self.0.crash_at(u64::MAX);
     }

@@ -8,7 +8,7 @@ use offhook::call::{
 use offhook::client::event::EventKind;
 use offhook::protocol::ToDevice;
 
-use super::index::{Index, Known, ends_open_lane};
+use super::index::{By, Index, Known, ends_open_lane};
 use super::violation;
 use crate::observe::{Change, Handset, How, OfHandset, OfServer, Violation, What};
 use crate::reference::model::Talk;
@@ -100,7 +100,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         };
         let begins = index.file_begins(handset);
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
-        for (at, _, what) in index.of(handset) {
+        let shared = index.is_shared(handset);
+        for (at, _, by, what) in index.by(handset) {
             device.take(what);
             if let OfHandset::CopiedFrom(other) = what {
                 device.pushed = pushed(index, *other, at);
@@ -121,7 +122,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 found.push(violation("what is heard is so", Some(at), text));
             }
             // Of what was in a file that was copied or put back the log does not tell.
-            if *how != How::Live || index.is_weakened(handset) {
+            if *how != How::Live || index.is_weakened(handset) || by == By::Second {
                 continue;
             }
             if let CallEvent::Created { call_id, .. } = event {
@@ -135,7 +136,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             }
             let twice =
                 matches!(event, CallEvent::Created { call_id, .. } if !created.insert(call_id));
-            let not_for_it = device.not_for_it(event);
+            // What another process took in is heard a while after.
+            let not_for_it = device.not_for_it(event).filter(|_| !shared);
             let why = twice.then_some("heard before").or(not_for_it);
             if let Some(why) = why {
                 let text = format!("{handset:?} of {}: {why}: {event:?}", device.me);
