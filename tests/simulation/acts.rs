@@ -76,9 +76,9 @@ impl World {
             | ActKind::End
             | ActKind::MarkSeen
             | ActKind::Acknowledge
+            | ActKind::Look
             | ActKind::AppDies(_) => self.seat(handset, pick),
-            ActKind::Look
-            | ActKind::LogOut
+            ActKind::LogOut
             | ActKind::LogIn
             | ActKind::Pause(_)
             | ActKind::NetworkChanged
@@ -352,6 +352,13 @@ impl World {
             let turn = self.hands[handset].open_turn;
             self.open(handset, turn);
         }
+        let handset = match self.is_shared(handset) {
+            true => {
+                let pick = self.rng.next();
+                self.seat(handset, pick)
+            }
+            false => handset,
+        };
         let run = self.hands[handset].run();
         if run == 0 {
             return;

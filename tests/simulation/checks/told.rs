@@ -100,9 +100,12 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         };
         let begins = index.file_begins(handset);
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
-        let shared = index.is_shared(handset);
+        let mut syncs = By::First;
         for (at, _, by, what) in index.by(handset) {
             device.take(what);
+            if let OfHandset::Syncs { .. } = what {
+                syncs = by;
+            }
             if let OfHandset::CopiedFrom(other) = what {
                 device.pushed = pushed(index, *other, at);
             }
@@ -121,8 +124,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 let text = format!("{handset:?} of {}: {text}: {event:?}", device.me);
                 found.push(violation("what is heard is so", Some(at), text));
             }
-            // Of what was in a file that was copied or put back the log does not tell.
-            if *how != How::Live || index.is_weakened(handset) || by == By::Second {
+            // Of what was in a file that was copied or put back the log does not tell; and what
+            // another process took in is heard a while after.
+            if *how != How::Live || index.is_weakened(handset) || by != syncs {
                 continue;
             }
             if let CallEvent::Created { call_id, .. } = event {
@@ -136,8 +140,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             }
             let twice =
                 matches!(event, CallEvent::Created { call_id, .. } if !created.insert(call_id));
-            // What another process took in is heard a while after.
-            let not_for_it = device.not_for_it(event).filter(|_| !shared);
+            let not_for_it = device.not_for_it(event);
             let why = twice.then_some("heard before").or(not_for_it);
             if let Some(why) = why {
                 let text = format!("{handset:?} of {}: {why}: {event:?}", device.me);
