@@ -4,6 +4,7 @@
 mod ahead;
 mod database;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
 mod hour;
 #[path = "../common/proxy.rs"]
 mod proxy;

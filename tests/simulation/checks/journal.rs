@@ -121,7 +121,7 @@ struct Replay {
 
 /// What a device can tell the time by.
 #[derive(Default)]
-struct Clocks {
+pub(super) struct Clocks {
     boot: u32,
     skew_ms: i64,
     /// Both as they were when the server was heard last.
@@ -129,7 +129,7 @@ struct Clocks {
 }
 
 impl Clocks {
-    fn take(&mut self, what: &OfHandset) {
+    pub(super) fn take(&mut self, what: &OfHandset) {
         match what {
             OfHandset::Opened { boot, .. } => self.boot = *boot,
             OfHandset::WallClock { skew_ms } => self.skew_ms = *skew_ms,
@@ -140,7 +140,7 @@ impl Clocks {
 
     /// Whether the steady clock began anew and the wall clock was set since: nothing on the device
     /// says how long it was off.
-    fn are_lost(&self) -> bool {
+    pub(super) fn are_lost(&self) -> bool {
         self.boot != self.heard.0 && self.skew_ms != self.heard.1
     }
 }

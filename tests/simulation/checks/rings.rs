@@ -7,6 +7,7 @@ use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, Us
 use offhook::client::event::EventKind;
 
 use super::index::{Index, Known, ends_open_lane, is_preview};
+use super::journal::Clocks;
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
 use crate::reference::model::is_pending;
@@ -369,7 +370,8 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
     let mut answers = Answers::default();
     let mut answered = false;
     let mut started: Option<(TrueMs, Millis)> = None;
-    let mut broken = false;
+    let (mut full, mut broken) = (false, false);
+    let mut clocks = Clocks::default();
     let mut late = None;
     for (at, entry) in index.record.log.iter().enumerate() {
         let what = match &entry.what {
@@ -382,6 +384,7 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
         };
         answers.take(index, at, what);
         answered |= answers.has(&ring.call);
+        clocks.take(what);
         match what {
             OfHandset::Got { frame, .. } => {
                 if let ToDevice::Welcome(_) = frame.as_ref() {
@@ -390,9 +393,13 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             }
             OfHandset::AppBegan { .. } | OfHandset::Awake => awake_since = Some(entry.at),
             OfHandset::AppDied { .. } | OfHandset::Asleep => awake_since = None,
-            OfHandset::Ended { .. } => (awake_since, server) = (None, None),
-            OfHandset::DiskFull(true) | OfHandset::SyncsFail => broken = true,
-            OfHandset::TimeoutFailed { .. } => broken = true,
+            OfHandset::Ended { .. } => awake_since = None,
+            OfHandset::DiskFull(is_full) => {
+                full = *is_full;
+                awake_since = awake_since.map(|_| entry.at);
+            }
+            OfHandset::SyncsFail => broken = true,
+            OfHandset::TimeoutFailed { .. } => broken |= !full,
             OfHandset::Heard {
                 position: Some(position),
                 event,
@@ -407,6 +414,9 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
                     began.get_or_insert(entry.at);
                 }
                 let closes = ring.closed.is_some_and(|(closed, _)| closed == *position);
+                if closes && clocks.are_lost() {
+                    return None;
+                }
                 if closes && let EventKind::Call(_) = event {
                     let over = server.map(|(at, ms)| at + (ring.deadline - ms));
                     let from = over?.max(began?).max(awake_since?);
@@ -417,7 +427,7 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             _ => {}
         }
     }
-    late.filter(|late| *late > CLOCK_ERROR_MS && !answered && !broken)
+    late.filter(|late| *late > CLOCK_ERROR_MS && !answered && !broken && !full)
 }
 
 /// At the end, what rings is what is pending; all else has been closed.
