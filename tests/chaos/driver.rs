@@ -41,8 +41,9 @@ const REMEMBERED_CALLS: usize = 3;
 const RECENT_CALLS: usize = 12;
 /// Every so many rounds nobody is killed for a while, and nobody hears anything: what rings then is
 /// the device's own to end.
-const SILENCE_EVERY: u64 = 100;
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE_EVERY: u64 = 150;
+/// Longer than a ring of that while may be late, so that one that only the server ends is found.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How often somebody does something before that.
 const SILENT_CALLS: usize = 12;
 /// How long those who are to ring then are given before.
