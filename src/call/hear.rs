@@ -27,8 +27,8 @@ pub struct Viewer<'a> {
     pub shown: &'a Shown,
     /// Whether the change comes as it happens, and not on catching up.
     pub live: bool,
-    /// Whether the record comes with the verdict by which this device came into the call. It may
-    /// tell nothing of that any more: since then the call may have moved on.
+    /// Whether this is the first record since the verdict by which this device came into the call. It
+    /// may tell nothing of that any more: since then the call may have moved on.
     pub entered: bool,
     /// The server's clock, as well as this device knows it.
     pub now: Millis,
@@ -430,12 +430,13 @@ impl Compared<'_> {
 
     /// The call moved from this device to another one.
     fn moved_away(&self) -> Option<CallEvent> {
-        let left_here = self.me.state.is_in_or_left() && self.was_in_call_here();
+        let was_here = self.me.state.is_in_or_left() && self.in_call_here_before();
         let primary = self
             .me
             .primary_device()
             .filter(|device| *device != self.viewer.device)?;
-        (left_here && !self.viewer.shown.left).then(|| CallEvent::PrimaryDeviceChanged {
+        let moved = self.viewer.entered || (was_here && !self.viewer.shown.left);
+        moved.then(|| CallEvent::PrimaryDeviceChanged {
             call_id: self.after.id.clone(),
             device_id: primary.to_string(),
         })

@@ -21,7 +21,7 @@ pub enum Memory {
     /// | | normal | low |
     /// |---|---|---|
     /// | memory for pages of the database: writer; each reader | 2 MiB; 2 MiB | 256 KiB; 128 KiB |
-    /// | prepared statements: writer; each reader | 64; 16 | 24; 4 |
+    /// | prepared statements: writer; each reader | 64; 16 | 24; 5 |
     /// | readers kept open between queries | 2 | 1 |
     /// | requests and frames that wait for the core | 1,024 | 64 |
     /// | bytes received ahead | about 514 KiB | about 257 KiB |

@@ -39,6 +39,15 @@ const TIMEOUT_S_MAX: u64 = 8;
 const REMEMBERED_CALLS: usize = 3;
 /// Of all calls, those that anybody thinks of.
 const RECENT_CALLS: usize = 12;
+/// Every so many rounds nobody is killed for a while, and nobody hears anything: what rings then is
+/// the device's own to end.
+const SILENCE_EVERY: u64 = 150;
+/// Longer than a ring of that while may be late, so that one that only the server ends is found.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often somebody does something before that.
+const SILENT_CALLS: usize = 12;
+/// How long those who are to ring then are given before.
+const BEFORE_SILENCE: Duration = Duration::from_secs(1);
 /// How long one who ended a call at the end of a storm is given before somebody does so again.
 const END_AGAIN: Duration = Duration::from_secs(3);
 
@@ -101,8 +110,36 @@ impl Storm {
             self.somebody_acts();
         }
         self.most_come_back();
+        if self.tally.rounds.is_multiple_of(SILENCE_EVERY) {
+            self.falls_silent();
+        }
         for device in &mut self.devices {
             device.listens();
+        }
+    }
+
+    fn falls_silent(&mut self) {
+        if !self.server.is_up() {
+            self.server.starts();
+        }
+        for index in 0..self.devices.len() {
+            self.devices[index].proxy.set_both(Weather::default());
+            if self.devices[index].is_up() {
+                self.devices[index].tells("networkChanged", json!({}));
+            } else {
+                self.comes_back(index);
+            }
+        }
+        for _ in 0..SILENT_CALLS {
+            self.somebody_acts();
+        }
+        std::thread::sleep(BEFORE_SILENCE);
+        for device in &self.devices {
+            device.proxy.set_both(Weather::CUT);
+        }
+        std::thread::sleep(SILENCE);
+        for device in &self.devices {
+            device.proxy.set_both(Weather::default());
         }
     }
 
@@ -162,10 +199,11 @@ impl Storm {
 
     /// The app reads on from where it was.
     fn comes_back(&mut self, index: usize) {
+        let limit = if self.random.permille(500) { 50 } else { 1_000 };
         let device = &mut self.devices[index];
         device.starts();
         let position = self.acknowledged.get(&index).copied().unwrap_or(0);
-        device.tells("eventsSince", json!({"position": position, "limit": 50}));
+        device.reads_on(position, limit);
     }
 
     fn up(&self) -> Vec<usize> {

@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -170,12 +171,38 @@ struct Running {
     process: Child,
     stdin: ChildStdin,
     lines: Receiver<Value>,
+    /// When it said its first line, by this machine's clock; 0: not yet.
+    awake_ms: Arc<AtomicI64>,
+}
+
+impl Running {
+    /// When it was there again, or else is no more.
+    fn awake_or_now_ms(&self) -> i64 {
+        match self.awake_ms.load(Ordering::Acquire) {
+            0 => now_ms(),
+            awake => awake,
+        }
+    }
 }
 
 /// What a question was, until it is answered.
 struct Asked {
     method: String,
     params: Value,
+    /// Of one that reads on after a restart: the last position that was heard by then.
+    known: Option<u64>,
+}
+
+/// What was read of the journal after a restart, before anything else was asked.
+pub struct ReadOn {
+    /// Behind which position, and how much at most.
+    pub position: u64,
+    pub limit: u64,
+    /// The last position that earlier lives had told.
+    pub known: u64,
+    /// Position, name and fields.
+    pub events: Vec<(u64, String, Value)>,
+    pub more: bool,
 }
 
 /// `offhook rpc` on a file that is kept, behind a relay of its own, with all that it ever said.
@@ -201,6 +228,11 @@ pub struct Device {
     pub settled: BTreeMap<String, Value>,
     /// Who was told to stand how in which call, in the order in which it was told.
     pub told: Vec<(String, String, i64)>,
+    /// What was answered to [`Device::reads_on`].
+    pub read_on: Vec<ReadOn>,
+    /// When it did not run, by this machine's clock: since it was killed, until it said something.
+    pub away_ms: Vec<(i64, i64)>,
+    died_ms: i64,
     folder: PathBuf,
     ca: PathBuf,
     running: Option<Running>,
@@ -232,6 +264,9 @@ impl Device {
             inside: None,
             settled: BTreeMap::new(),
             told: Vec::new(),
+            read_on: Vec::new(),
+            away_ms: Vec::new(),
+            died_ms: 0,
             folder: folder.to_owned(),
             ca: server.data().join("cert.pem"),
             running: None,
@@ -266,16 +301,21 @@ impl Device {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the device starts");
+        let awake_ms = Arc::new(AtomicI64::new(0));
+        let stdout = process.stdout.take().expect("stdout");
         self.running = Some(Running {
             stdin: process.stdin.take().expect("stdin"),
-            lines: lines_of(process.stdout.take().expect("stdout")),
+            lines: lines_of(stdout, Arc::clone(&awake_ms)),
             process,
+            awake_ms,
         });
     }
 
     /// SIGKILL. What it had said before it died was said.
     pub fn is_killed(&mut self) {
         if let Some(mut running) = self.running.take() {
+            self.away_ms.push((self.died_ms, running.awake_or_now_ms()));
+            self.died_ms = now_ms();
             kills(&mut running.process, self.name);
             while let Ok(line) = running.lines.recv() {
                 self.note(line);
@@ -288,6 +328,7 @@ impl Device {
     pub fn stops(&mut self) {
         self.asks("shutdown", json!({}));
         let mut running = self.running.take().expect("it runs");
+        self.away_ms.push((self.died_ms, running.awake_or_now_ms()));
         ends_well(&mut running.process, self.name);
         while let Ok(line) = running.lines.recv() {
             self.note(line);
@@ -301,9 +342,22 @@ impl Device {
         let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let running = self.running.as_mut().expect("it runs");
         writeln!(running.stdin, "{line}").expect("it reads");
-        let method = method.to_owned();
-        self.asked.insert(id, Asked { method, params });
+        let asked = Asked {
+            method: method.to_owned(),
+            params,
+            known: None,
+        };
+        self.asked.insert(id, asked);
         id
+    }
+
+    /// Has the app go on in the journal from where it was. To be asked before anything else in a
+    /// life: nothing waits for a verdict then, which would be kept out of the answer.
+    pub fn reads_on(&mut self, position: u64, limit: u64) {
+        let known = self.heard.keys().next_back().copied().unwrap_or(0);
+        let id = self.tells("eventsSince", json!({"position": position, "limit": limit}));
+        let asked = self.asked.get_mut(&id).expect("just asked");
+        asked.known = Some(known);
     }
 
     /// Asks something, and gives its result.
@@ -438,6 +492,10 @@ impl Device {
             let before = self.given.insert(text(op), asked.method.clone());
             assert!(before.is_none(), "given twice: {about}");
         }
+        if let Some(known) = asked.known {
+            self.read_on
+                .push(read_on(&asked.params, known, &line["result"]));
+        }
         if asked.method == "callInvite" && line.get("result").is_some() {
             self.made.push(text(&line["result"]["callID"]));
         }
@@ -456,16 +514,38 @@ impl Drop for Device {
     }
 }
 
+fn read_on(asked: &Value, known: u64, answer: &Value) -> ReadOn {
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let event = |one: &Value| {
+        let (position, name) = (number(&one["position"]), text(&one["name"]));
+        (position, name, one["params"].clone())
+    };
+    let events = answer["events"].as_array().expect("events");
+    ReadOn {
+        position: number(&asked["position"]),
+        limit: number(&asked["limit"]),
+        known,
+        events: events.iter().map(event).collect(),
+        more: answer["more"].as_bool().expect("whether there is more"),
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("not for long")
+}
+
 fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-fn lines_of(stdout: ChildStdout) -> Receiver<Value> {
+fn lines_of(stdout: ChildStdout, awake_ms: Arc<AtomicI64>) -> Receiver<Value> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         // The last line of a killed process may be cut off; it was not said then.
         let said = BufReader::new(stdout).lines().map_while(Result::ok);
         for line in said.map_while(|line| serde_json::from_str(&line).ok()) {
+            let _ = awake_ms.compare_exchange(0, now_ms(), Ordering::AcqRel, Ordering::Relaxed);
             if sender.send(line).is_err() {
                 return;
             }

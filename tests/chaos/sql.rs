@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
+use serde_json::Value;
 
 /// A rule in words, and the question for what breaks it.
 type Rule = (&'static str, &'static str);
@@ -425,15 +426,60 @@ impl Files {
     }
 }
 
-/// An event as a device's file has it: the position, the name and the call.
-pub fn journal(path: &Path) -> BTreeMap<u64, (String, String)> {
+/// An event as a device's file has it.
+pub struct Entry {
+    pub name: String,
+    pub call: String,
+    pub params: Value,
+}
+
+/// By position.
+pub fn journal(path: &Path) -> BTreeMap<u64, Entry> {
     let connection = Connection::open(path).expect("the file opens");
     let mut statement = connection
-        .prepare("SELECT position, name, call_id FROM journal")
+        .prepare("SELECT position, name, call_id, params FROM journal")
         .expect("a question");
     let rows = statement.query_map([], |row| {
-        let position: i64 = row.get(0)?;
-        Ok((position.cast_unsigned(), (row.get(1)?, row.get(2)?)))
+        let (position, params): (i64, String) = (row.get(0)?, row.get(3)?);
+        let entry = Entry {
+            name: row.get(1)?,
+            call: row.get(2)?,
+            params: serde_json::from_str(&params).expect("JSON"),
+        };
+        Ok((position.cast_unsigned(), entry))
+    });
+    let rows = rows.expect("an answer");
+    rows.map(|row| row.expect("a row")).collect()
+}
+
+/// An invitation that rang, in milliseconds of the server's clock.
+pub struct Ring {
+    pub call: String,
+    pub invitation: i64,
+    pub deadline_ms: i64,
+    pub closed_ms: i64,
+    /// Answers that were given here: since when and until when each was on its way.
+    pub answers_ms: Vec<(i64, i64)>,
+}
+
+/// The rings of a device's file.
+pub fn rings(path: &Path) -> Vec<Ring> {
+    let connection = Connection::open(path).expect("the file opens");
+    let sql = "SELECT call_id, invitation, deadline_ms, closed_at_ms, (
+                      SELECT json_group_array(json_array(queued_at_ms, settled_at_ms))
+                        FROM commands c WHERE c.call_id = rings.call_id
+                         AND command IN ('callAccept', 'callReject', 'callJoin'))
+                 FROM rings WHERE invitation > 0";
+    let mut statement = connection.prepare(sql).expect("a question");
+    let rows = statement.query_map([], |row| {
+        let answers: String = row.get(4)?;
+        Ok(Ring {
+            call: row.get(0)?,
+            invitation: row.get(1)?,
+            deadline_ms: row.get(2)?,
+            closed_ms: row.get(3)?,
+            answers_ms: serde_json::from_str(&answers).expect("pairs"),
+        })
     });
     let rows = rows.expect("an answer");
     rows.map(|row| row.expect("a row")).collect()

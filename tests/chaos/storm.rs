@@ -3,18 +3,24 @@
 //! `OFFHOOK_CHAOS_ROUNDS` makes it longer or shorter, `OFFHOOK_CHAOS_SEED` another one. Processes
 //! and datagrams are never twice as fast, so a seed gives the same choices, not the same run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::driver::Storm;
-use crate::process::Device;
-use crate::sql::{self, Files};
+use crate::process::{Device, ReadOn};
+use crate::sql::{self, Entry, Files};
 
 const ROUNDS: u64 = 300;
 const SEED: u64 = 2026;
+/// How long after a deadline a device that runs has to have closed a ring. It does so within a few
+/// milliseconds; this is for a machine and a disk that are busy. Lives here mostly are shorter, and
+/// each begins the time anew, so it is the silences that show who closes nothing.
+const RINGS_OUT_WITHIN_MS: i64 = 6_000;
 /// Lines of each log that a failure shows; all of them are kept.
 const TAIL_LINES: usize = 10;
 
@@ -98,14 +104,16 @@ fn after_hundreds_of_kills_in_bad_weather_the_files_agree_and_each_command_had_i
     let mut lost = 0;
     for device in &storm.devices {
         findings.extend(said_and_written(device));
+        findings.extend(rang_on(device));
         findings.extend(errors(device.name, &device.log()));
         let counts = device.proxy.counts();
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         println!(
-            "{}: {} heard, {} given, {} refused at once; datagrams: {} passed, {} lost, {} twice, \
-             {} addresses",
+            "{}: {} heard, {} read on, {} given, {} refused at once; datagrams: {} passed, {} lost, \
+             {} twice, {} addresses",
             device.name,
             device.heard.len(),
+            device.read_on.len(),
             device.given.len(),
             device.refused,
             count(&counts.passed),
@@ -122,6 +130,9 @@ fn after_hundreds_of_kills_in_bad_weather_the_files_agree_and_each_command_had_i
         findings.len()
     );
     assert!(lost > 0, "it was fair weather");
+    let read_on = storm.devices.iter().flat_map(|device| &device.read_on);
+    let read: usize = read_on.map(|one| one.events.len()).sum();
+    assert!(rounds < ROUNDS || read > 0, "nothing was read on");
     // It was a storm in which things were achieved, of every kind.
     let kinds = [
         "callInvite",
@@ -149,12 +160,16 @@ fn said_and_written(device: &Device) -> Vec<String> {
     let name = device.name;
     let journal = sql::journal(&device.database());
     for (position, heard) in &device.heard {
-        if journal.get(position) != Some(heard) {
-            let written = journal.get(position);
+        let written = journal.get(position);
+        let written = written.map(|entry| (entry.name.clone(), entry.call.clone()));
+        if written.as_ref() != Some(heard) {
             findings.push(format!(
                 "{name}: heard {heard:?} at {position}: {written:?}"
             ));
         }
+    }
+    for read in &device.read_on {
+        findings.extend(read_and_written(read, &journal).map(|what| format!("{name}: {what}")));
     }
     let told = sql::told_verdicts(&device.database());
     for (op, method) in &device.given {
@@ -164,6 +179,76 @@ fn said_and_written(device: &Device) -> Vec<String> {
             None => findings.push(format!("{name}: {method} {op} was given, and is not there")),
         }
     }
+    findings
+}
+
+/// What was read of the journal after a restart is all that it has behind that position, in its
+/// order, up to where it then ended, or as much of it as was asked for. A verdict that a request had
+/// waited for went to that one.
+fn read_and_written(read: &ReadOn, journal: &BTreeMap<u64, Entry>) -> Option<String> {
+    let from = read.position;
+    let last = read.events.last().map_or(from, |(position, ..)| *position);
+    let is_full = read.events.len() as u64 == read.limit;
+    if read.more && !is_full || !read.more && last < read.known.max(from) {
+        let known = read.known;
+        return Some(format!(
+            "read on from {from}: ends at {last}, {known} was known"
+        ));
+    }
+    let events = read.events.iter().map(|(position, name, params)| {
+        let params = comparable(name, params);
+        (*position, name.as_str(), params)
+    });
+    let behind = journal.range(from + 1..=last.max(from + 1));
+    let told = behind.filter(|(at, entry)| **at <= last && entry.name != "commandAnswered");
+    let written = told.map(|(position, entry)| {
+        let params = comparable(&entry.name, &entry.params);
+        (*position, entry.name.as_str(), params)
+    });
+    let (events, written): (Vec<_>, Vec<_>) = (events.collect(), written.collect());
+    let apart = events.iter().zip(&written).find(|(read, is)| read != is);
+    (events != written).then(|| {
+        let counts = (events.len(), written.len());
+        format!("read on from {from}: {counts:?} events, the first that differ: {apart:?}")
+    })
+}
+
+/// The fields that are the same whenever the journal is read: whether a ring is over is judged then,
+/// and how a verdict is written is another than how it is told.
+fn comparable(name: &str, params: &Value) -> Value {
+    if name == "commandSettled" {
+        return params["op"].clone();
+    }
+    let mut params = params.clone();
+    params.as_object_mut().expect("fields").remove("over");
+    params
+}
+
+/// Nothing rings after its deadline, as far as the device runs. Time that it is given: until its
+/// process says something again, when that was killed; until the verdict of an answer that is on its way;
+/// and then [`RINGS_OUT_WITHIN_MS`].
+fn rang_on(device: &Device) -> Vec<String> {
+    let (mut findings, mut latest) = (Vec::new(), 0);
+    for ring in sql::rings(&device.database()) {
+        let mut excused = [device.away_ms.as_slice(), &ring.answers_ms].concat();
+        excused.sort_unstable();
+        let mut due = ring.deadline_ms;
+        for (since, until) in excused {
+            // What begins before the time is over begins that anew.
+            if since < due + RINGS_OUT_WITHIN_MS {
+                due = due.max(until);
+            }
+        }
+        let late = ring.closed_ms - due;
+        latest = latest.max(late);
+        if late > RINGS_OUT_WITHIN_MS {
+            findings.push(format!(
+                "{}: {} rang for the {}. time, {late} ms too long",
+                device.name, ring.call, ring.invitation
+            ));
+        }
+    }
+    println!("{}: no ring was closed later than {latest} ms", device.name);
     findings
 }
 

@@ -3,6 +3,9 @@
 
 mod ahead;
 mod database;
+#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod hour;
 #[path = "../common/proxy.rs"]
 mod proxy;
 mod quic;

@@ -11,18 +11,18 @@ use crate::quic::has_early_data;
 use crate::stage::{Stage, UNDER_WAY, has_logged, logged};
 
 /// The server's log calls it so.
-fn name_of(socket: &UdpSocket) -> String {
+pub fn name_of(socket: &UdpSocket) -> String {
     format!("peer={}", socket.local_addr().unwrap())
 }
 
-fn is_answered(socket: &UdpSocket) {
+pub fn is_answered(socket: &UdpSocket) {
     socket
         .recv(&mut [0; 2048])
         .expect("the server says something");
 }
 
 /// A packet of a version that there is not: a server answers it at once, after whatever came before.
-fn asks_for_versions(socket: &UdpSocket, server: SocketAddr) {
+pub fn asks_for_versions(socket: &UdpSocket, server: SocketAddr) {
     let mut packet = [0; 1200];
     packet[..6].copy_from_slice(&[0xc0, 0x0a, 0x0a, 0x0a, 0x0a, 8]);
     socket.send_to(&packet, server).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
 use super::disk::Disk;
@@ -24,6 +25,16 @@ impl Place {
     pub fn leaves(&self, name: &str) -> &[i64] {
         &self.leaves[name]
     }
+}
+
+/// Everything that is in a file.
+#[derive(Debug, PartialEq)]
+pub struct Contents {
+    pub mark: i64,
+    pub version: i64,
+    pub schema: Vec<String>,
+    /// By the name of the table or view.
+    pub rows: BTreeMap<String, Vec<Vec<Value>>>,
 }
 
 /// A connection of the test's own.
@@ -51,6 +62,25 @@ impl Look {
     /// What the file says of itself, by name.
     pub fn schema(&self) -> Vec<String> {
         self.rows("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    }
+
+    /// Everything that is in the file: what it says of itself, and the rows of each table and view.
+    pub fn contents(&self) -> Contents {
+        let names = self
+            .rows("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name");
+        let rows_of = |name: String| {
+            let mut all = self.0.prepare(&format!("SELECT * FROM {name}")).unwrap();
+            let columns = all.column_count();
+            let rows = all.query_map([], |row| (0..columns).map(|at| row.get(at)).collect());
+            let rows = rows.unwrap().map(Result::unwrap).collect();
+            (name, rows)
+        };
+        Contents {
+            mark: self.number("PRAGMA application_id"),
+            version: self.version(),
+            schema: self.schema(),
+            rows: names.into_iter().map(rows_of).collect(),
+        }
     }
 
     pub fn places(&self) -> Place {

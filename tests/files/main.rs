@@ -15,3 +15,4 @@ mod look;
 mod migrations;
 mod script;
 mod town;
+mod upgrades;

@@ -1,9 +1,8 @@
-//! Files of every version that ever was, and steps from one to the next that fail.
+//! Files of every version that ever was.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use offhook::Code;
 use offhook::call::{DeviceId, UserId};
 use offhook::client::store::{SCHEMA_VERSION, Store};
 
@@ -91,42 +90,4 @@ fn the_frozen_schema_of_every_version_is_what_its_steps_make() {
         );
     }
     assert!(seen > 0);
-}
-
-/// What a step makes first.
-fn first_made_by(step: &str) -> Option<String> {
-    let words: Vec<&str> = step.split_whitespace().collect();
-    let made = words
-        .windows(3)
-        .find(|words| words[0] == "CREATE" && ["TABLE", "VIEW", "INDEX"].contains(&words[1]));
-    made.map(|words| words[2].to_owned())
-}
-
-#[test]
-fn a_step_that_fails_leaves_the_file_as_it_was() {
-    for version in 0..SCHEMA_VERSION {
-        let Some(in_the_way) = first_made_by(&step(version + 1)) else {
-            continue;
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("bob.db");
-        file_of(version, &file);
-        Look::in_folder(&file).execute(&format!("CREATE TABLE {in_the_way} (something)"));
-        let before = (
-            Look::in_folder(&file).schema(),
-            Look::in_folder(&file).version(),
-        );
-        for _ in 0..2 {
-            let error = open(&file).map(drop).unwrap_err();
-            assert_eq!(error.code, Code::Internal, "{error}");
-            assert!(error.message.contains(&in_the_way), "{error}");
-            let look = Look::in_folder(&file);
-            assert_eq!((look.schema(), look.version()), before, "from {version}");
-            assert!(look.is_sound());
-        }
-        // Once nothing is in the way any more, it goes on.
-        Look::in_folder(&file).execute(&format!("DROP TABLE {in_the_way}"));
-        open(&file).unwrap();
-        assert!(!folder.path().join("bob.db.corrupt-1").exists());
-    }
 }

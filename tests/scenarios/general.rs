@@ -1,8 +1,11 @@
 //! What is particular to general calls, the not-received check, and the list of calls.
 
-use offhook::{CallState, Code, InviteOptions, Mode, UserState};
+use offhook::{CallState, Code, Config, InviteOptions, Memory, Mode, UserState};
 
-use crate::support::{World, advanced, brief, data, general, of, refused};
+use crate::support::{Device, World, advanced, brief, data, general, of, refused};
+
+/// More than the frames that wait for the core of an engine that is to take little memory.
+const CALLS_MISSED: usize = 80;
 
 #[tokio::test]
 async fn the_call_is_over_at_the_moment_of_the_last_answer_and_not_before() {
@@ -211,4 +214,52 @@ async fn the_list_has_the_calls_created_invited_to_and_joined_and_no_others() {
     assert_eq!(carol.entry(&created).inviter.as_str(), "carol");
     let page = bob.engine.query_call_invitation_list(20, 0).unwrap();
     assert_eq!(page.calls.len(), 1);
+}
+
+#[tokio::test]
+async fn devices_that_take_little_memory_live_through_calls_lists_and_restarts_as_others_do() {
+    let world = World::new();
+    let small = |name: &str| Config {
+        memory: Memory::Low,
+        ..world.config(name, name)
+    };
+    let mut alice = Device::open(small("alice"));
+    let mut bob = Device::open(small("bob"));
+    let mut carol = world.device("carol", "carol").await;
+    alice.connected().await;
+    bob.connected().await;
+    let call = alice.rings(advanced(), &mut [&mut bob, &mut carol]).await;
+    bob.accept(&call).await.unwrap();
+    carol.reject(&call).await.unwrap();
+    bob.end(&call).await.unwrap();
+    alice.hears_of(&call, "callInvitationEnded").await;
+    // More calls than wait for the core at once, while the device is away.
+    let config = bob.closed().await;
+    let mut calls = vec![call];
+    for _ in 0..CALLS_MISSED {
+        let missed = alice.invite(&["bob"], general()).await.unwrap().call_id;
+        alice.cancel(&[], &missed).await.unwrap();
+        calls.push(missed);
+    }
+    let mut bob = Device::open(config);
+    bob.connected().await;
+    let last = calls.last().unwrap().clone();
+    bob.lists(&calls[1], |entry| entry.missed).await;
+    bob.lists(&last, |entry| entry.missed).await;
+    let mut listed = Vec::new();
+    let mut next_flag = 0;
+    loop {
+        let page = bob.engine.query_call_invitation_list(7, next_flag).unwrap();
+        listed.extend(page.calls.into_iter().map(|entry| entry.call.id));
+        next_flag = page.next_flag;
+        if next_flag == 0 {
+            break;
+        }
+    }
+    calls.reverse();
+    assert_eq!(listed, calls);
+    // And it still rings.
+    let call = alice.rings(general(), &mut [&mut bob]).await;
+    bob.accept(&call).await.unwrap();
+    alice.sees(&call, "bob", UserState::Accepted).await;
 }

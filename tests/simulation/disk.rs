@@ -1,6 +1,8 @@
 //! The disks of the world: each handset has one, and the server. They are in memory.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use offhook::Error;
 use offhook::call::{DeviceId, UserId};
@@ -18,81 +20,108 @@ const ROOM_BYTES: u64 = 6_000;
 
 /// A disk with one database on it. Clones are the same disk.
 #[derive(Clone)]
-pub struct Disk(memory::Disk);
+pub struct Disk {
+    disk: memory::Disk,
+    is_full: Rc<Cell<bool>>,
+    /// The number of the sync that fails, if one does.
+    fails_at: Rc<Cell<u64>>,
+    /// The number of the operation at which it stops, if it does. A process that is killed before
+    /// that leaves it to the next.
+    stops_at: Rc<Cell<u64>>,
+}
 
 impl Disk {
     pub fn new(seed: u64) -> Self {
-        Self(memory::Disk::new(seed))
+        Self {
+            disk: memory::Disk::new(seed),
+            is_full: Rc::new(Cell::new(false)),
+            fails_at: Rc::new(Cell::new(0)),
+            stops_at: Rc::new(Cell::new(0)),
+        }
     }
 
     fn file(&self) -> PathBuf {
-        self.0.path(FILE)
+        self.disk.path(FILE)
     }
 
     pub fn open_client(&self, user: &UserId, fresh: &DeviceId) -> Result<Store, Error> {
-        Store::open_on(&self.0.files(), &self.file(), user, fresh)
+        Store::open_on(&self.disk.files(), &self.file(), user, fresh)
     }
 
     pub fn readers(&self, user: &UserId) -> Readers {
-        Readers::new_on(&*self.0.files(), &self.file(), user)
+        Readers::new_on(&*self.disk.files(), &self.file(), user)
     }
 
     pub fn open_server(&self) -> StoreResult<SqliteStore> {
-        SqliteStore::open_on(self.0.vfs(), &self.file())
+        SqliteStore::open_on(self.disk.vfs(), &self.file())
     }
 
     /// After so many more operations it does nothing any more, until [`Self::process_ends`].
     pub fn crash_after(&self, operations: u64) {
-        self.0.crash_at(self.0.operations() + operations + 1);
+        self.stops_at.set(self.disk.operations() + operations + 1);
+        self.disk.crash_at(self.stops_at.get());
     }
 
     pub fn has_crashed(&self) -> bool {
-        self.0.is_down()
+        self.disk.is_down()
     }
 
     /// The process that had the file open is gone. All that it wrote is there, unless the power was
     /// lost: then all that was synced, and any part of the rest.
     pub fn process_ends(&self, power_lost: bool) {
         if power_lost {
-            self.0.crash();
-            self.0.power_on();
+            self.stops_at.set(0);
+            self.disk.crash();
+            self.disk.power_on();
             return;
         }
-        if self.0.is_down() {
-            let written = self.0.snapshot(FILE);
-            self.0.power_on();
-            self.0.restore(FILE, &written);
+        if self.disk.is_down() {
+            self.stops_at.set(0);
+            let written = self.disk.snapshot(FILE);
+            self.disk.power_on();
+            self.disk.restore(FILE, &written);
         }
-        self.0.process_died();
+        self.disk.process_died();
     }
 
     pub fn set_full(&self, full: bool) {
-        self.0.set_room(full.then_some(ROOM_BYTES));
+        self.is_full.set(full);
+        self.disk.set_room(full.then_some(ROOM_BYTES));
     }
 
     /// Whether two processes may have the lock at once.
     pub fn lose_locks(&self, lost: bool) {
-        self.0.lose_locks(lost);
+        self.disk.lose_locks(lost);
     }
 
     /// The next sync fails.
     pub fn fail_a_sync(&self) {
-        self.0.fail_sync_at(Some(self.0.syncs() + 1));
+        self.fails_at.set(self.disk.syncs() + 1);
+        self.disk.fail_sync_at(Some(self.fails_at.get()));
+    }
+
+    /// Whether it is full, or is yet to fail or to stop.
+    pub fn is_failing(&self) -> bool {
+        let will_fail = self.disk.syncs() < self.fails_at.get();
+        self.is_full.get() || will_fail || self.stops_at.get() > 0
     }
 
     /// Nothing fails any more.
     pub fn is_well(&self) {
-        self.0.set_room(None);
-        self.0.lose_locks(false);
-        self.0.fail_sync_at(None);
-        self.0.crash_at(u64::MAX);
+        self.is_full.set(false);
+        self.fails_at.set(0);
+        self.stops_at.set(0);
+        self.disk.set_room(None);
+        self.disk.lose_locks(false);
+        self.disk.fail_sync_at(None);
+        self.disk.crash_at(u64::MAX);
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        self.0.snapshot(FILE)
+        self.disk.snapshot(FILE)
     }
 
     pub fn restore(&self, snapshot: &Snapshot) {
-        self.0.restore(FILE, snapshot);
+        self.disk.restore(FILE, snapshot);
     }
 }

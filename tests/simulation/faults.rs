@@ -342,6 +342,8 @@ impl World {
 
     /// Nothing fails any more at the server.
     pub fn server_is_well(&mut self) {
+        self.server_complains();
+        self.server.may_complain = false;
         let server = &mut self.server;
         server.disk.is_well();
         server.doom = None;

@@ -44,7 +44,7 @@ pub struct Server {
     pub tls_key: u64,
     pub doom: Option<(End, i64)>,
     pub backups: BTreeMap<usize, Backup>,
-    /// Whether its store was made to fail, so that it may complain.
+    /// Whether its store was made to fail since it began, so that it may complain.
     pub may_complain: bool,
     rng: Rng,
 }
@@ -70,6 +70,11 @@ impl Server {
             may_complain: false,
             rng,
         }
+    }
+
+    /// Whether its disk fails, or is yet to.
+    fn is_made_to_fail(&self) -> bool {
+        self.doom.is_some() || self.disk.is_failing()
     }
 
     pub fn is_up(&self) -> bool {
@@ -116,6 +121,8 @@ impl World {
                 server.steps_at = TrueMs::MAX;
                 let server_ms = core.server_time();
                 server.core = Some(core);
+                self.server_complains();
+                self.server.may_complain = self.server.is_made_to_fail();
                 self.log_server(OfServer::Started { server_ms });
                 self.note_stored();
                 self.plan_step();
@@ -297,7 +304,7 @@ impl World {
     }
 
     /// Whatever the server's part logged as an ERROR counts, unless its disk was made to fail.
-    fn server_complains(&mut self) {
+    pub fn server_complains(&mut self) {
         for message in complaints::take() {
             if !self.server.may_complain {
                 self.log(What::LoggedError(message));

@@ -1,16 +1,15 @@
-//! Makes a failing scenario smaller: what can be left out with the same invariant still broken, is.
+//! Makes a failing scenario smaller: what can be left out while it still fails, is.
 
-use super::judge::judge;
 use super::scenario::{Scenario, Timed};
 
 /// Most runs that are spent on it.
 const RUNS_MAX: usize = 400;
 
 /// The smallest failing scenario that was found, and how many runs that took.
-pub fn shrink(scenario: &Scenario, invariant: &str) -> (Scenario, usize) {
+pub fn shrink(scenario: &Scenario, fails: impl Fn(&Scenario) -> bool) -> (Scenario, usize) {
     let mut smaller = Smaller {
         best: scenario.clone(),
-        invariant,
+        fails,
         runs: 0,
     };
     loop {
@@ -25,13 +24,13 @@ pub fn shrink(scenario: &Scenario, invariant: &str) -> (Scenario, usize) {
     }
 }
 
-struct Smaller<'a> {
+struct Smaller<F> {
     best: Scenario,
-    invariant: &'a str,
+    fails: F,
     runs: usize,
 }
 
-impl Smaller<'_> {
+impl<F: Fn(&Scenario) -> bool> Smaller<F> {
     fn size(&self) -> usize {
         let handsets = self.best.handsets.len() - self.best.left_out.len();
         self.best.acts.len() + self.best.faults.len() + handsets
@@ -43,7 +42,7 @@ impl Smaller<'_> {
             return false;
         }
         self.runs += 1;
-        let fails = judge(&scenario).broken().contains(&self.invariant);
+        let fails = (self.fails)(&scenario);
         if fails {
             self.best = scenario;
         }
@@ -93,5 +92,32 @@ impl Smaller<'_> {
             scenario.weather.loss_percent = 0;
             self.try_it(scenario);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_scenario_is_made_as_small_as_what_it_fails_for() {
+        let whole = Scenario::of(1);
+        let wanted = whole.acts[whole.acts.len() / 2].at;
+        let fails = |scenario: &Scenario| scenario.acts.iter().any(|act| act.at == wanted);
+        let (smallest, runs) = shrink(&whole, fails);
+        let times: Vec<_> = smallest.acts.iter().map(|act| act.at).collect();
+        assert_eq!(times, [wanted]);
+        assert!(smallest.faults.is_empty());
+        let left = smallest.handsets.len() - smallest.left_out.len();
+        assert_eq!(left, 1);
+        assert!(runs <= RUNS_MAX);
+    }
+
+    #[test]
+    fn a_scenario_of_which_all_is_needed_stays_whole() {
+        let whole = Scenario::of(2);
+        let needed = whole.to_string();
+        let (smallest, _) = shrink(&whole, |scenario| scenario.to_string() == needed);
+        assert_eq!(smallest.to_string(), needed);
     }
 }

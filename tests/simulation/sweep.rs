@@ -155,7 +155,8 @@ pub fn report(seed: u64) -> String {
     text.push_str(&format!(
         "again: OFFHOOK_SIM_SEED={seed} cargo test --test simulation -- --nocapture one_seed\n"
     ));
-    let (smaller, runs) = shrink(&scenario, first.invariant);
+    let fails = |scenario: &Scenario| judge(scenario).broken().contains(&first.invariant);
+    let (smaller, runs) = shrink(&scenario, fails);
     let judged = judge(&smaller);
     text.push_str(&format!(
         "the smallest scenario of {runs} runs with the same invariant broken:\n{smaller}"

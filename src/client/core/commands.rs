@@ -4,7 +4,7 @@ use super::meaning::{
     asks_for_more, cancels_all_of, enters, expiry, fill_in, follows, refuse_for_certain,
     starts_something,
 };
-use super::{Core, Decided, Effect, Work, defect};
+use super::{Core, Effect, Work, defect};
 use crate::call::limits::{EXTENDED_DATA_BYTES_MAX_DEFAULT, TIMEOUT_S_MAX};
 use crate::call::{Actor, CallId, Command, CommandKind, Millis, Op, Outcome};
 use crate::client::clock::Now;
@@ -239,13 +239,13 @@ impl Work<'_> {
             self.tx
                 .close_answered(&command.call_id, command.queued_at, self.now)?;
         }
-        let entered = match &row {
-            OutboxRow::Known(command) if is_done && enters(command.command.kind()) => {
-                !self.leaves(&command.call_id)?
-            }
-            OutboxRow::Known(_) | OutboxRow::Foreign(_) => false,
-        };
-        self.decided = Some(Decided { op, entered });
+        if let OutboxRow::Known(command) = &row
+            && is_done
+            && enters(command.command.kind())
+        {
+            self.entered.insert(command.call_id.clone());
+        }
+        self.decided = Some(op);
         match &call {
             Some(call) => self.take_record(call, live)?,
             None if is_over => self.forget_partial(row.call_id())?,
@@ -253,15 +253,6 @@ impl Work<'_> {
         }
         self.decided = None;
         Ok(true)
-    }
-
-    /// Whether a command waits that leaves the call.
-    fn leaves(&self, call: &CallId) -> Result<bool, Error> {
-        let leaving = [CommandKind::Quit, CommandKind::End];
-        let pending = self.tx.pending_commands_of(call)?;
-        Ok(pending
-            .iter()
-            .any(|one| leaving.contains(&one.command.kind())))
     }
 
     /// What a welcome sets going: what the server has not decided is sent again, and after it what

@@ -3,8 +3,9 @@
 //!
 //! A pass goes through the chores in their order, a step at a time, each a transaction of a bounded
 //! number of rows; between two steps there is a pause in which everything else comes first. Nothing
-//! is done while something rings or dials, or while the device catches up, and only the engine that
-//! syncs does it. Calls are removed only by an engine that has heard all there was, connected or not
+//! is done while something rings, while a connected device dials (without a connection nobody knows
+//! whether an answer is awaited still), or while it catches up, and only the engine that syncs does
+//! it. Calls are removed only by an engine that has heard all there was, connected or not
 //! since: what is yet to come may be older than what there is, and nobody has seen it.
 
 use super::Core;

@@ -14,7 +14,7 @@ use super::time::ClockNotes;
 use super::{Core, Due, Effect, FILE_RETRY_MS};
 use crate::call::{CallEvent, CallId, DeviceId, Millis, UserId};
 use crate::client::clock::{Now, ServerClock};
-use crate::client::event::{ConnectionCause, Event, EventKind};
+use crate::client::event::{CommandSettled, ConnectionCause, Event, EventKind};
 use crate::client::store::{FeedPosition, Tx};
 use crate::error::{Code, Error};
 
@@ -471,6 +471,26 @@ fn effect_of_others(position: u64, kind: EventKind, now: Millis) -> Option<Effec
 }
 
 impl Effect {
+    /// Whether a deadline caused it that this device watches itself.
+    pub(super) fn is_of_own_time(&self) -> bool {
+        match self {
+            Self::Settled { settled, .. } => is_expired(settled),
+            Self::Event { event, .. } => match event {
+                EventKind::Call(CallEvent::Timeout { local, .. }) => *local,
+                EventKind::CommandSettled(settled) => is_expired(settled),
+                EventKind::Call(_)
+                | EventKind::ConnectionStateChanged(_)
+                | EventKind::TokenWillExpire { .. }
+                | EventKind::DatabaseSetAside(_) => false,
+            },
+            Self::Link(_)
+            | Self::TokenRenewed(_)
+            | Self::TokenWanted { .. }
+            | Self::TokenNotWanted { .. }
+            | Self::LoggedOut => false,
+        }
+    }
+
     fn position(&self) -> Option<u64> {
         match self {
             Self::Settled { position, .. } => Some(*position),
@@ -482,4 +502,8 @@ impl Effect {
             | Self::LoggedOut => None,
         }
     }
+}
+
+fn is_expired(settled: &CommandSettled) -> bool {
+    matches!(&settled.result, Err(error) if error.code == Code::Expired)
 }

@@ -28,7 +28,7 @@ mod tests;
 mod time;
 mod tokens;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 pub use commands::{Submission, Submitted, WAIT_S_DEFAULT};
 pub use housekeeping::CALLS_A_STEP_MAX;
@@ -140,18 +140,14 @@ pub struct Core {
     file_held_until: Option<i64>,
     /// Positions of verdicts that a waiting caller has; their journal rows are marked with the next write.
     taken: Vec<u64>,
+    /// Calls that this device came into, as verdicts say of which no record has told yet. No more than
+    /// commands that can be under way.
+    entered: BTreeSet<CallId>,
     /// Whether something was written that an app can read.
     changed: bool,
     /// How far the feed is in the file but for saying so: goes with the next write. Nothing is
     /// lost with it, the server would only say again what is known.
     cursor_due: Option<Cursor>,
-}
-
-/// A command that the server has decided.
-struct Decided {
-    op: Op,
-    /// Whether by it this device came into the call, and nothing that waits is to leave it.
-    entered: bool,
 }
 
 /// One transaction of the core: what it writes, and what is told once it is committed.
@@ -163,8 +159,12 @@ struct Work<'a> {
     epoch: u64,
     /// Whether this engine is the one that syncs.
     syncing: bool,
+    /// Whether all has been heard that the connected server knew when it was connected.
+    heard_all: bool,
     /// The command whose verdict is being taken in.
-    decided: Option<Decided>,
+    decided: Option<Op>,
+    /// See [`Core::entered`].
+    entered: BTreeSet<CallId>,
     told: Vec<Effect>,
     /// Frames for the server, if it is connected.
     receipts: Vec<crate::protocol::Receipt>,
@@ -199,6 +199,7 @@ impl Core {
             held: None,
             file_held_until: None,
             taken: Vec::new(),
+            entered: BTreeSet::new(),
             changed: false,
             cursor_due: None,
         };
@@ -420,13 +421,17 @@ impl Core {
         let epoch = self.session.epoch();
         let (taken, cursor_due) = (self.taken.clone(), self.cursor_due);
         let step = self.clock_notes.step(&self.clock, now);
+        let heard_all = self.session.has_heard_all();
+        let mut entered = self.entered.clone();
         let (value, due, told, receipts, written, noted) = self.on_file(now, |tx, syncing| {
             let mut one = Work {
                 tx,
                 now: server_now,
                 epoch,
                 syncing,
+                heard_all,
                 decided: None,
+                entered: entered.clone(),
                 told: Vec::new(),
                 receipts: Vec::new(),
             };
@@ -435,6 +440,7 @@ impl Core {
             }
             let value = work(&mut one)?;
             let (told, receipts) = (one.told, one.receipts);
+            entered = one.entered;
             let written = tx.has_written();
             // Only the engine that syncs knows the server's clock from the server.
             let noted = syncing && (written || step.is_pressing());
@@ -456,6 +462,7 @@ impl Core {
         if written {
             self.house_was_used(now);
         }
+        self.entered = entered;
         self.due = due;
         self.tell_own(told);
         for receipt in receipts {
@@ -466,11 +473,16 @@ impl Core {
 
     /// Lets effects out, or holds them while the first step of catching up is under way.
     fn tell(&mut self, told: Vec<Effect>) {
+        let is_time_up = told.iter().any(Effect::is_of_own_time);
         match &mut self.held {
             Some(held) => {
                 held.extend(told);
                 if held.len() >= HELD_MAX {
                     self.release_held();
+                } else if is_time_up {
+                    // It does not wait for a server that may have fallen silent, nor does what comes
+                    // before it, which is on disk.
+                    self.effects.extend(held.drain(..));
                 }
             }
             None => self.effects.extend(told),

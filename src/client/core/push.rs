@@ -130,10 +130,12 @@ impl Work<'_> {
         let stored = self.tx.call(id)?;
         let is_over = payload.deadline <= self.now;
         let call = match &stored {
+            // The server that is connected would have told of it, unless it was put back to before.
             None if is_over
-                && self
-                    .tx
-                    .is_invitation_left_behind(payload.create_time, invited_at(payload))? =>
+                && (self.heard_all
+                    || self
+                        .tx
+                        .is_invitation_left_behind(payload.create_time, invited_at(payload))?) =>
             {
                 return Ok(false);
             }

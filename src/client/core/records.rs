@@ -169,7 +169,7 @@ impl Work<'_> {
             device: self.tx.device(),
             shown: &shown,
             live,
-            entered: self.decided.as_ref().is_some_and(|decided| decided.entered),
+            entered: self.entered.contains(&call.id),
             now: self.now,
         };
         // A partial record, made by a push, tells nothing about what has changed since.
@@ -189,6 +189,7 @@ impl Work<'_> {
             .put_call(forgotten.as_ref().or(stored), call, self.epoch)?;
         self.note_changes(stored.map(|stored| &stored.call), call)?;
         self.keep_shown(call, &shown, &heard)?;
+        self.entered.remove(&call.id);
         for event in heard.events {
             self.tell(&call.id, EventKind::Call(event))?;
         }
@@ -218,14 +219,7 @@ impl Work<'_> {
             return Ok(false);
         }
         match me.own.as_ref().and_then(|own| own.primary_op.as_ref()) {
-            Some(op)
-                if self
-                    .decided
-                    .as_ref()
-                    .is_none_or(|decided| &decided.op != op) =>
-            {
-                self.tx.is_settled(op)
-            }
+            Some(op) if self.decided.as_ref() != Some(op) => self.tx.is_settled(op),
             Some(_) | None => Ok(false),
         }
     }
@@ -340,6 +334,11 @@ impl Work<'_> {
                     local: true,
                 };
                 self.tell(&id, EventKind::Call(event))?;
+                // Known by push only, and the server that is connected has not told of it in all
+                // that time: it was put back to before. What it tells after all replaces this.
+                if self.heard_all && stored.call.revision == 0 {
+                    self.forget(&stored)?;
+                }
             }
         }
         Ok(())

@@ -156,6 +156,17 @@ impl Session {
         }
     }
 
+    /// Whether catching up is over on this connection.
+    pub(super) fn has_heard_all(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Online {
+                history_done: true,
+                ..
+            }
+        )
+    }
+
     pub(super) fn is_online(&self) -> bool {
         match self.phase {
             Phase::Online { .. } => true,

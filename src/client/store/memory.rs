@@ -62,3 +62,80 @@ fn limit(connection: &Connection, cache_kib: i32, statements: usize) -> rusqlite
     connection.set_prepared_statement_cache_capacity(statements);
     connection.pragma_update(None, "cache_size", -cache_kib)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{DeviceId, UserId};
+    use crate::client::store::Readers;
+
+    /// KiB are negative, pages positive.
+    fn cache(connection: &Connection) -> i64 {
+        let asked = connection.query_row("PRAGMA cache_size", [], |row| row.get(0));
+        asked.expect("a number")
+    }
+
+    fn opened(folder: &tempfile::TempDir, memory: Memory) -> (Store, Readers) {
+        let (path, user) = (folder.path().join("bob.db"), UserId::trusted("bob"));
+        let device = DeviceId::trusted("b1");
+        let mut store = Store::open(&path, &user, &device).expect("opened");
+        store.limit_memory(memory).expect("limited");
+        (store, Readers::new(&path, &user).with_memory(memory))
+    }
+
+    #[test]
+    fn an_engine_that_is_to_take_little_memory_has_small_caches_also_after_a_doubt() {
+        // What a reader has otherwise is SQLite's own.
+        for (memory, writer, reader) in
+            [(Memory::Normal, -2_048, -2_000), (Memory::Low, -256, -128)]
+        {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (mut store, readers) = opened(&folder, memory);
+            let caches = |store: &Store| store.connection.as_ref().map(cache);
+            assert_eq!(caches(&store), Some(writer), "{memory:?}");
+            // As after a commit of which nobody knows what it came to.
+            store.set_checkpoint_on_close(false);
+            store.connection = None;
+            store.transact(|tx| tx.next_number()).expect("opened again");
+            assert_eq!(caches(&store), Some(writer), "{memory:?}, opened again");
+            // One that is opened for it, and one that was kept.
+            for _ in 0..2 {
+                let found = readers.read(|connection| Ok(cache(connection)));
+                assert_eq!(found.expect("read"), reader, "{memory:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_readers_that_read_at_once_as_many_are_kept_as_memory_allows() {
+        for (memory, kept) in [(Memory::Normal, 2), (Memory::Low, 1)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (_store, readers) = opened(&folder, memory);
+            let mark = |n: i64| format!("PRAGMA analysis_limit = {n}");
+            let at_once = |readers: &Readers, work: &dyn Fn(&Connection)| {
+                let nested = readers.read(|first| {
+                    let nested = readers.read(|second| {
+                        let nested = readers.read(|third| {
+                            [first, second, third].into_iter().for_each(work);
+                            Ok(())
+                        });
+                        nested.expect("read");
+                        Ok(())
+                    });
+                    nested.expect("read");
+                    Ok(())
+                });
+                nested.expect("read");
+            };
+            at_once(&readers, &|connection| {
+                connection.execute_batch(&mark(7)).expect("marked");
+            });
+            let marked = std::cell::Cell::new(0);
+            at_once(&readers, &|connection| {
+                let limit = connection.query_row("PRAGMA analysis_limit", [], |row| row.get(0));
+                marked.set(marked.get() + usize::from(limit == Ok(7)));
+            });
+            assert_eq!(marked.get(), kept, "{memory:?}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Numbered files lead from one version of the schema to the next; `user_version` says which the
-//! file has. A file of a newer version is refused untouched, a step that fails leaves the file as
-//! it was.
+//! file has. A file of a newer version is refused untouched.
+//!
+//! All steps that a file lacks are one transaction: when one fails, the file is as the build before
+//! left it, and that build goes on with it. So a step is plain SQL, without what cannot be in a
+//! transaction or means nothing there (`VACUUM`, `PRAGMA foreign_keys`: they are on).
 
 use std::path::Path;
 
@@ -91,15 +94,24 @@ fn foreign(path: &Path) -> Error {
     )
 }
 
-/// Leads the file to this build's version.
+/// Leads the file to this build's version, or leaves it as it was.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let version = version(connection, path)?;
+    if version(connection, path)? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let told = |error: rusqlite::Error| failure(path, &error);
+    let sql = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(told)?;
+    // Another engine, opened at the same moment, may have been faster, or of a newer build.
+    refuse_newer(&sql, path)?;
+    let version = version(&sql, path)?;
     for (to, step) in (1..).zip(STEPS) {
         if to > version {
-            apply(connection, step, to).map_err(|error| failure(path, &error))?;
+            apply(&sql, step, to).map_err(told)?;
         }
     }
-    Ok(())
+    sql.commit().map_err(told)
 }
 
 fn version(connection: &Connection, path: &Path) -> Result<u32, Error> {
@@ -108,15 +120,8 @@ fn version(connection: &Connection, path: &Path) -> Result<u32, Error> {
         .map_err(|error| failure(path, &error))
 }
 
-fn apply(connection: &mut Connection, step: &str, to: u32) -> rusqlite::Result<()> {
-    let sql = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = sql.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version >= to {
-        // Another engine, opened at the same moment, was faster.
-        return Ok(());
-    }
+fn apply(sql: &Connection, step: &str, to: u32) -> rusqlite::Result<()> {
     sql.execute_batch(step)?;
     sql.pragma_update(None, "user_version", to)?;
-    sql.pragma_update(None, "application_id", APPLICATION_ID)?;
-    sql.commit()
+    sql.pragma_update(None, "application_id", APPLICATION_ID)
 }

@@ -130,7 +130,7 @@ struct Replay {
 
 /// What a device can tell the time by.
 #[derive(Default)]
-struct Clocks {
+pub(super) struct Clocks {
     boot: u32,
     skew_ms: i64,
     /// Both as they were when the server was heard last.
@@ -138,7 +138,7 @@ struct Clocks {
 }
 
 impl Clocks {
-    fn take(&mut self, what: &OfHandset) {
+    pub(super) fn take(&mut self, what: &OfHandset) {
         match what {
             OfHandset::Opened { boot, .. } => self.boot = *boot,
             OfHandset::WallClock { skew_ms } => self.skew_ms = *skew_ms,
@@ -149,7 +149,7 @@ impl Clocks {
 
     /// Whether the steady clock began anew and the wall clock was set since: nothing on the device
     /// says how long it was off.
-    fn are_lost(&self) -> bool {
+    pub(super) fn are_lost(&self) -> bool {
         self.boot != self.heard.0 && self.skew_ms != self.heard.1
     }
 }

@@ -7,6 +7,7 @@ use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, Us
 use offhook::client::event::EventKind;
 
 use super::index::{By, Index, Known, by_whom, ends_open_lane, is_preview};
+use super::journal::Clocks;
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
 use crate::reference::model::is_pending;
@@ -371,7 +372,8 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
     let mut answers = Answers::default();
     let mut answered = false;
     let mut started: Option<(TrueMs, Millis)> = None;
-    let mut broken = false;
+    let (mut full, mut broken) = (false, false);
+    let mut clocks = Clocks::default();
     let mut late = None;
     for (at, entry) in index.record.log.iter().enumerate() {
         if let What::Server(OfServer::Started { server_ms }) = &entry.what {
@@ -385,7 +387,11 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
         }
         answers.take(index, at, what);
         answered |= answers.has(&ring.call);
+        clocks.take(what);
         if by == By::Second {
+            if let OfHandset::Syncs { .. } = what {
+                server = None;
+            }
             continue;
         }
         match what {
@@ -396,11 +402,15 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             }
             OfHandset::AppBegan { .. } | OfHandset::Awake => awake_since = Some(entry.at),
             OfHandset::AppDied { .. } | OfHandset::Asleep => awake_since = None,
-            OfHandset::Ended { .. } => (awake_since, server) = (None, None),
+            OfHandset::Ended { .. } => awake_since = None,
             // Its idea of the time is that of the file from then on.
             OfHandset::Waits { .. } => server = None,
-            OfHandset::DiskFull(true) | OfHandset::SyncsFail => broken = true,
-            OfHandset::TimeoutFailed { .. } => broken = true,
+            OfHandset::DiskFull(is_full) => {
+                full = *is_full;
+                awake_since = awake_since.map(|_| entry.at);
+            }
+            OfHandset::SyncsFail => broken = true,
+            OfHandset::TimeoutFailed { .. } => broken |= !full,
             OfHandset::Heard {
                 position: Some(position),
                 event,
@@ -415,6 +425,9 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
                     began.get_or_insert(entry.at);
                 }
                 let closes = ring.closed.is_some_and(|(closed, _)| closed == *position);
+                if closes && clocks.are_lost() {
+                    return None;
+                }
                 if closes && let EventKind::Call(_) = event {
                     let over = server.map(|(at, ms)| at + (ring.deadline - ms));
                     let from = over?.max(began?).max(awake_since?);
@@ -425,7 +438,7 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             _ => {}
         }
     }
-    late.filter(|late| *late > CLOCK_ERROR_MS && !answered && !broken)
+    late.filter(|late| *late > CLOCK_ERROR_MS && !answered && !broken && !full)
 }
 
 /// At the end, what rings is what is pending; all else has been closed.

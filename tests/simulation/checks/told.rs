@@ -6,7 +6,7 @@ use offhook::call::{
     Call, CallEvent, CallId, CommandKind, DeviceId, EndKind, Millis, Op, UserId, UserState,
 };
 use offhook::client::event::EventKind;
-use offhook::protocol::ToDevice;
+use offhook::protocol::{ToDevice, Verdict};
 
 use super::index::{By, Index, Known, ends_open_lane};
 use super::violation;
@@ -70,9 +70,10 @@ struct Device<'a> {
     /// Calls that ended while this device was in them, and that moved away from it.
     must_end: BTreeSet<CallId>,
     must_move: BTreeSet<CallId>,
-    /// Commands of this device that bring it into a call, and calls that it was told to leave.
-    entering: BTreeSet<&'a Op>,
-    leaving: BTreeSet<&'a CallId>,
+    /// Commands of this device that bring it into a call, and calls that by their verdicts it came
+    /// into of which this run has taken in no record since.
+    entering: BTreeMap<&'a Op, CallId>,
+    entered: BTreeSet<CallId>,
     /// Calls that this device heard its user make on another one.
     dialled: BTreeSet<CallId>,
     /// Calls that were heard of by push.
@@ -93,8 +94,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             caught_up: BTreeSet::new(),
             must_end: BTreeSet::new(),
             must_move: BTreeSet::new(),
-            entering: BTreeSet::new(),
-            leaving: BTreeSet::new(),
+            entering: BTreeMap::new(),
+            entered: BTreeSet::new(),
             dialled: BTreeSet::new(),
             pushed: BTreeSet::new(),
         };
@@ -235,18 +236,27 @@ impl<'a> Device<'a> {
                 self.pushed.insert(&push.call);
             }
             OfHandset::Submitted {
-                op, command, call, ..
-            } => match command.kind() {
-                CommandKind::Invite | CommandKind::Accept | CommandKind::Join => {
-                    self.entering.insert(op);
+                op,
+                call,
+                command,
+                answer,
+                ..
+            } => {
+                let enters = [CommandKind::Invite, CommandKind::Accept, CommandKind::Join];
+                let made = answer.as_ref().and_then(|answer| answer.as_ref().ok());
+                let call = call.as_ref().or(made.map(|made| &made.call_id));
+                if let Some(call) = call.filter(|_| enters.contains(&command.kind())) {
+                    self.entering.insert(op, call.clone());
                 }
-                CommandKind::Quit | CommandKind::End => self.leaving.extend(call),
-                CommandKind::Cancel | CommandKind::Reject | CommandKind::CallingInvite => {}
-            },
+            }
+            OfHandset::Ended { .. } => self.entered.clear(),
             OfHandset::Got { frame, .. } => {
                 if let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref() {
                     self.catching_up = true;
                 }
+                let done = verdicts(frame).filter(|verdict| verdict.result.is_ok());
+                let calls = done.filter_map(|verdict| self.entering.get(&verdict.op));
+                self.entered.extend(calls.cloned());
             }
             _ => {}
         }
@@ -265,7 +275,7 @@ impl<'a> Device<'a> {
                 true => self.caught_up.insert(id.clone()),
                 false => self.caught_up.remove(id),
             };
-            if !was_doubted && self.entered(what) && self.is_elsewhere(taken.after) {
+            if self.entered.remove(id) && !was_doubted && self.is_elsewhere(taken.after) {
                 self.must_move.insert(id.clone());
             }
             let Some(before) = before.filter(|_| !was_doubted) else {
@@ -320,21 +330,6 @@ impl<'a> Device<'a> {
         })
     }
 
-    /// Whether that is the verdict by which this device came into a call, which it was not told to
-    /// leave.
-    fn entered(&self, what: &OfHandset) -> bool {
-        let OfHandset::Got { frame, .. } = what else {
-            return false;
-        };
-        let ToDevice::Verdict(verdict) = frame.as_ref() else {
-            return false;
-        };
-        let stays = |call: &Call| !self.leaving.contains(&call.id);
-        verdict.result.is_ok()
-            && self.entering.contains(&verdict.op)
-            && verdict.call.as_ref().is_some_and(stays)
-    }
-
     /// Whether the user is in a call that goes on, with another device.
     fn is_elsewhere(&self, call: &Call) -> bool {
         let member = call.member(self.me).filter(|_| call.is_started());
@@ -376,6 +371,16 @@ impl<'a> Device<'a> {
             | CallEvent::PrimaryDeviceChanged { .. } => None,
         }
     }
+}
+
+/// The verdicts that came with a frame.
+fn verdicts(frame: &ToDevice) -> impl Iterator<Item = &Verdict> {
+    let (one, several) = match frame {
+        ToDevice::Verdict(verdict) => (Some(verdict.as_ref()), [].as_slice()),
+        ToDevice::Preview(preview) => (None, preview.verdicts.as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    one.into_iter().chain(several)
 }
 
 /// "callEnd, or the server ends an advanced call: everybody to whom it was open: Ended." "The call

@@ -399,6 +399,22 @@ fn what_only_a_push_told_of_is_over_when_the_server_turns_out_not_to_know_it() {
 }
 
 #[test]
+fn what_only_a_push_told_of_does_not_stay_when_a_connected_server_does_not_know_it() {
+    let mut late = Device::connected();
+    late.pass(95_000);
+    assert!(!take(&mut late, &push("invite")));
+    assert_eq!(late.count("SELECT count(*) FROM calls"), 0);
+    let mut device = Device::connected();
+    assert!(take(&mut device, &push("invite")));
+    device.pass(91_000);
+    assert_eq!(device.heard(), ["received c1", "timeout c1 local"]);
+    assert_eq!(
+        device.count("SELECT count(*) FROM calls WHERE state = 'started'"),
+        0
+    );
+}
+
+#[test]
 fn a_push_that_overtakes_the_welcome_ends_as_the_history_says() {
     let mut device = Device::new();
     device.start();

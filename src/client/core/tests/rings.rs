@@ -29,6 +29,18 @@ fn a_ring_stops_at_its_deadline_without_a_connection() {
 }
 
 #[test]
+fn a_ring_stops_at_its_deadline_while_the_first_step_of_catching_up_is_yet_to_end() {
+    let mut device = Device::rung("c1");
+    device.pass(50_000);
+    device.reconnect();
+    device.forget_what_was_said();
+    device.pass(9_000);
+    assert!(device.heard().is_empty());
+    device.pass(1_500);
+    assert_eq!(device.heard(), ["timeout c1 local"]);
+}
+
+#[test]
 fn what_the_server_then_says_corrects_the_record_without_a_second_closing() {
     let mut device = Device::rung("c1");
     device.pass(90_000);
