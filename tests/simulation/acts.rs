@@ -6,8 +6,7 @@ use offhook::client::core::{Core, Submission};
 use offhook::client::store::StatusCounts;
 use offhook::server::push::Push;
 
-use super::handset::APP;
-use super::observe::{End, OfHandset};
+use super::observe::OfHandset;
 use super::scenario::{Act, ActKind};
 use super::seed::Rng;
 use super::world::{Happens, World, user_id};
@@ -20,6 +19,7 @@ impl World {
             pick,
         } = self.scenario.acts[place].what;
         let mut rng = Rng::new(pick);
+        let handset = self.who_acts(handset, kind, pick);
         if self.hands[handset].asleep && rng.percent(50) {
             self.awakes(handset, None);
         }
@@ -60,6 +60,29 @@ impl World {
                 self.after(for_ms, Happens::NetworkIsBack { handset, run });
             }
             ActKind::AppDies(away_ms) => self.app_dies(handset, away_ms),
+        }
+    }
+
+    /// The extension gives some of the commands, and reads the journal for itself.
+    fn who_acts(&self, handset: usize, kind: ActKind, pick: u64) -> usize {
+        match kind {
+            ActKind::Invite
+            | ActKind::Cancel
+            | ActKind::Accept
+            | ActKind::Reject
+            | ActKind::CallingInvite
+            | ActKind::Join
+            | ActKind::Quit
+            | ActKind::End
+            | ActKind::MarkSeen
+            | ActKind::Acknowledge
+            | ActKind::Look
+            | ActKind::AppDies(_) => self.seat(handset, pick),
+            ActKind::LogOut
+            | ActKind::LogIn
+            | ActKind::Pause(_)
+            | ActKind::NetworkChanged
+            | ActKind::NoNetwork(_) => handset,
         }
     }
 
@@ -251,7 +274,8 @@ impl World {
         };
         let (run, number) = (self.hands[handset].run(), app.number);
         let position = app.heard.saturating_sub(rng.below(3));
-        let answer = self.ask(handset, |core, now| core.acknowledge(now, APP, position));
+        let reader = self.hands[handset].reader();
+        let answer = self.ask(handset, |core, now| core.acknowledge(now, reader, position));
         self.log_handset(
             handset,
             OfHandset::Acknowledged {
@@ -298,18 +322,10 @@ impl World {
 
     /// The file is closed, and opened again after a time.
     pub fn pauses(&mut self, handset: usize, away_ms: i64) {
-        self.ask(handset, Core::close);
-        self.carry_out(handset);
-        // Whatever becomes of it, the file is closed.
-        self.ask(handset, |core, now| core.checkpoint(now));
-        self.carry_out(handset);
-        let Some(process) = &self.hands[handset].process else {
-            return;
-        };
-        let logged_out = process.core.is_logged_out();
-        self.process_ends(handset, End::Closed);
-        self.hands[handset].logged_out = logged_out;
-        self.opens(handset, away_ms);
+        if let Some(logged_out) = self.closes(handset) {
+            self.hands[handset].logged_out = logged_out;
+            self.opens(handset, away_ms);
+        }
     }
 
     fn sets_network(&mut self, handset: usize, online: bool) {
@@ -336,6 +352,13 @@ impl World {
             let turn = self.hands[handset].open_turn;
             self.open(handset, turn);
         }
+        let handset = match self.is_shared(handset) {
+            true => {
+                let pick = self.rng.next();
+                self.seat(handset, pick)
+            }
+            false => handset,
+        };
         let run = self.hands[handset].run();
         if run == 0 {
             return;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use offhook::Error;
 use offhook::call::{DeviceId, UserId};
@@ -17,24 +18,25 @@ pub const FILE: &str = "offhook.db";
 /// What room a full disk has.
 const ROOM_BYTES: u64 = 6_000;
 
-/// A disk with one database on it.
+/// A disk with one database on it. Clones are the same disk.
+#[derive(Clone)]
 pub struct Disk {
     disk: memory::Disk,
-    is_full: Cell<bool>,
+    is_full: Rc<Cell<bool>>,
     /// The number of the sync that fails, if one does.
-    fails_at: Cell<u64>,
+    fails_at: Rc<Cell<u64>>,
     /// The number of the operation at which it stops, if it does. A process that is killed before
     /// that leaves it to the next.
-    stops_at: Cell<u64>,
+    stops_at: Rc<Cell<u64>>,
 }
 
 impl Disk {
     pub fn new(seed: u64) -> Self {
         Self {
             disk: memory::Disk::new(seed),
-            is_full: Cell::new(false),
-            fails_at: Cell::new(0),
-            stops_at: Cell::new(0),
+            is_full: Rc::new(Cell::new(false)),
+            fails_at: Rc::new(Cell::new(0)),
+            stops_at: Rc::new(Cell::new(0)),
         }
     }
 
@@ -87,6 +89,11 @@ impl Disk {
         self.disk.set_room(full.then_some(ROOM_BYTES));
     }
 
+    /// Whether two processes may have the lock at once.
+    pub fn lose_locks(&self, lost: bool) {
+        self.disk.lose_locks(lost);
+    }
+
     /// The next sync fails.
     pub fn fail_a_sync(&self) {
         self.fails_at.set(self.disk.syncs() + 1);
@@ -105,6 +112,7 @@ impl Disk {
         self.fails_at.set(0);
         self.stops_at.set(0);
         self.disk.set_room(None);
+        self.disk.lose_locks(false);
         self.disk.fail_sync_at(None);
         self.disk.crash_at(u64::MAX);
     }

@@ -9,7 +9,7 @@ use offhook::protocol::ToServer;
 use offhook::server::core::{ConnId, Input};
 
 use super::network::{Conn, Piece, Side};
-use super::observe::{Handset, OfServer};
+use super::observe::OfServer;
 use super::world::{Happens, World};
 
 /// How long the server waits for the end of a handshake.
@@ -103,7 +103,10 @@ impl World {
 
     fn taken_early(&mut self, id: u64, frames: Vec<ToServer>) {
         self.reaches_server_first(id, true);
-        let handset = self.conns.get(&id).map(|conn| Handset(conn.handset));
+        let handset = self
+            .conns
+            .get(&id)
+            .map(|conn| self.hands[conn.handset].handset);
         for frame in frames {
             if let Some(handset) = handset {
                 let frame = Box::new(frame.clone());

@@ -6,7 +6,7 @@ use offhook::client::store::Query;
 
 use super::disk::Disk;
 use super::handset::{APP, Hand};
-use super::observe::{End, Handset, LastOfHandset, LastOfServer, Record, What};
+use super::observe::{End, LastOfHandset, LastOfServer, Record, What};
 use super::recording::Recording;
 use super::world::World;
 
@@ -17,11 +17,12 @@ impl World {
     /// Takes down how everything stands.
     pub fn end(mut self) -> Record {
         for number in 0..self.hands.len() {
-            if self.scenario.left_out.contains(&number) {
+            let hand = &self.hands[number];
+            if self.scenario.left_out.contains(&number) || hand.beside.is_some() {
                 continue;
             }
             let server_ms = self.server.server_ms();
-            match last_of(Handset(number), &self.hands[number], server_ms) {
+            match last_of(hand, server_ms) {
                 Ok(last) => self.record.last.handsets.push(last),
                 Err(error) => {
                     let message = format!("handset {number} cannot be read at the end: {error}");
@@ -51,7 +52,7 @@ impl World {
     }
 }
 
-fn last_of(handset: Handset, hand: &Hand, server_ms: i64) -> Result<LastOfHandset, Error> {
+fn last_of(hand: &Hand, server_ms: i64) -> Result<LastOfHandset, Error> {
     let readers = Disk::readers(&hand.disk, &hand.user_id);
     let mut calls = Vec::new();
     let mut next = 0;
@@ -82,7 +83,7 @@ fn last_of(handset: Handset, hand: &Hand, server_ms: i64) -> Result<LastOfHandse
         .as_ref()
         .is_some_and(|process| process.core.link_status().state == ConnectionState::Connected);
     Ok(LastOfHandset {
-        handset,
+        handset: hand.handset,
         user: hand.user_id.clone(),
         device: hand
             .device

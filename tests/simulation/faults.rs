@@ -2,7 +2,7 @@
 
 use offhook::client::core::Core;
 
-use super::observe::{End, Handset, OfHandset, OfNetwork, OfServer, TrueMs};
+use super::observe::{End, OfHandset, OfNetwork, OfServer, TrueMs};
 use super::scenario::Fault;
 use super::server::Backup;
 use super::world::{Happens, World};
@@ -38,6 +38,7 @@ impl Fault {
             | Self::Clock { handset, .. }
             | Self::DiskFull { handset, .. }
             | Self::SyncFails { handset }
+            | Self::OpenTwice { handset, .. }
             | Self::Copy { handset }
             | Self::RollBack { handset, .. } => Some(*handset),
             Self::ServerUnreachable { .. }
@@ -110,15 +111,18 @@ impl World {
                 effects,
                 off_ms,
             } => {
-                if let Some(process) = &mut self.hands[handset].process {
+                let seat = self.seat(handset, effects);
+                if let Some(process) = &mut self.hands[seat].process {
                     process.dies_after = Some((effects, off_ms));
                 }
             }
             Fault::Sleep { handset, for_ms } => self.sleeps(handset, for_ms),
             Fault::Clock { handset, skew_ms } => {
-                self.hands[handset].skew_ms = skew_ms;
                 self.log_handset(handset, OfHandset::WallClock { skew_ms });
-                self.plan_wake(handset);
+                for seat in self.seats(handset) {
+                    self.hands[seat].skew_ms = skew_ms;
+                    self.plan_wake(seat);
+                }
             }
             Fault::DiskFull { handset, for_ms } => {
                 self.hands[handset].disk.set_full(true);
@@ -129,6 +133,11 @@ impl World {
                 self.hands[handset].disk.fail_a_sync();
                 self.log_handset(handset, OfHandset::SyncsFail);
             }
+            Fault::OpenTwice {
+                handset,
+                locks,
+                for_ms,
+            } => self.opens_twice(handset, locks, for_ms),
             Fault::Copy { handset } => self.copies(handset),
             Fault::RollBack { handset, back_ms } => self.rolls_back(place, handset, back_ms),
             Fault::ServerKill { after_ops, off_ms } => {
@@ -212,7 +221,10 @@ impl World {
             return;
         }
         if let Some((how, off_ms)) = hand.doom {
-            self.process_ends(handset, how);
+            match how {
+                End::PowerLost => self.all_end(handset, how),
+                End::Killed | End::Closed => self.process_ends(handset, how),
+            }
             self.opens(handset, off_ms);
         }
     }
@@ -248,9 +260,10 @@ impl World {
         let to = self.add_handset(self.hands[from].user);
         self.hands[to].disk.restore(&snapshot);
         self.hands[to].skew_ms = self.hands[from].skew_ms;
+        let (of_from, of_to) = (self.hands[from].handset, self.hands[to].handset);
         let weakened = &mut self.record.weakened;
-        weakened.copied.extend([Handset(from), Handset(to)]);
-        self.log_handset(to, OfHandset::CopiedFrom(Handset(from)));
+        weakened.copied.extend([of_from, of_to]);
+        self.log_handset(to, OfHandset::CopiedFrom(of_from));
         let wait = self.rng.spread_ms(100, 30_000);
         self.opens(to, wait);
     }
@@ -279,11 +292,12 @@ impl World {
         let Some(snapshot) = self.hands[handset].backups.remove(&place) else {
             return;
         };
-        self.process_ends(handset, End::Killed);
+        self.all_end(handset, End::Killed);
         self.hands[handset].doom = None;
         self.hands[handset].disk.process_ends(false);
         self.hands[handset].disk.restore(&snapshot);
-        self.record.weakened.rolled_back.insert(Handset(handset));
+        let of = self.hands[handset].handset;
+        self.record.weakened.rolled_back.insert(of);
         let to = (self.now - back_ms).max(500);
         self.log_handset(handset, OfHandset::RolledBack { to });
         let wait = self.rng.spread_ms(100, 30_000);

@@ -12,22 +12,29 @@ use offhook::{Code, Error};
 
 use super::complaints;
 use super::disk::{Disk, Snapshot};
-use super::observe::{BEGIN_MS, End, How, OfHandset, TrueMs, What};
+use super::observe::{BEGIN_MS, End, Handset, How, OfHandset, TrueMs, What};
+use super::second::{Beside, EXTENSION};
 use super::seed::Rng;
 use super::world::{Happens, World, user_id};
 
-/// The name by which the listener reads the journal.
+/// The name by which the listener of an app reads the journal.
 pub const APP: &str = "app";
 /// A process looks at the clock at least this often, and at what others did to its file. The real
-/// one does the latter every half second, which makes no difference while nobody else is there.
+/// one does the latter every half second, which makes a difference only while somebody else is there.
 const WAKE_MAX_MS: i64 = 10_000;
 /// How long a file that cannot be opened is left alone.
 const OPEN_AGAIN_MS: i64 = 5_000;
 /// Events of one reading of the journal.
 const PAGE: usize = 50;
 
-/// A handset.
+/// A handset; or what a second process on its file has for itself.
 pub struct Hand {
+    /// Its place among all handsets.
+    pub handset: Handset,
+    /// Set for a second process.
+    pub beside: Option<Beside>,
+    /// The place of the second process, if there ever was one.
+    pub second: Option<usize>,
     pub user: usize,
     pub user_id: UserId,
     pub disk: Disk,
@@ -71,6 +78,8 @@ pub struct Process {
     pub app: Option<App>,
     /// The connection of the link's present attempt.
     pub conn: Option<u64>,
+    /// Whether it was the one that syncs, as far as that was logged.
+    pub syncs: bool,
     /// Whether the link was told that there is no network.
     pub no_network: bool,
     /// It dies when so many more effects were carried out; and stays away for so long.
@@ -93,8 +102,11 @@ pub struct App {
 }
 
 impl Hand {
-    pub fn new(user: usize, number: usize, seed: u64, rng: &mut Rng) -> Self {
+    pub fn new(user: usize, handset: Handset, seat: usize, seed: u64, rng: &mut Rng) -> Self {
         Self {
+            handset,
+            beside: None,
+            second: None,
             user,
             user_id: user_id(user),
             disk: Disk::new(rng.next()),
@@ -115,12 +127,20 @@ impl Hand {
                 delay_ms: rng.spread_ms(2, 120),
                 ..Way::default()
             },
-            rng: Rng::of(seed, 1_000 + number as u64),
+            rng: Rng::of(seed, 1_000 + seat as u64),
         }
     }
 
     pub fn run(&self) -> u32 {
         self.process.as_ref().map_or(0, |process| process.run)
+    }
+
+    /// The name by which its listener reads the journal.
+    pub fn reader(&self) -> &'static str {
+        match self.beside {
+            Some(_) => EXTENSION,
+            None => APP,
+        }
     }
 
     fn clocks(&self, now: TrueMs) -> Now {
@@ -142,10 +162,15 @@ impl World {
 
     pub fn open(&mut self, handset: usize, turn: u64) {
         let now = self.now;
-        let hand = &mut self.hands[handset];
-        if hand.process.is_some() || hand.open_turn != turn {
+        let hand = &self.hands[handset];
+        if hand.process.is_some() || hand.open_turn != turn || !self.is_wanted(handset) {
             return;
         }
+        let reader = hand.reader();
+        if hand.beside.is_some() {
+            self.sits_beside(handset);
+        }
+        let hand = &mut self.hands[handset];
         hand.asleep = false;
         let clocks = hand.clocks(now);
         let fresh = DeviceId::trusted(format!("d{:016x}", hand.rng.next()));
@@ -153,7 +178,7 @@ impl World {
         let settings = CoreSettings {
             token: None,
             provides_tokens: false,
-            boot: format!("boot {} of {handset}", hand.boots),
+            boot: format!("boot {} of {}", hand.boots, hand.handset.0),
             build: "simulation".into(),
             wait_s: WAIT_S_DEFAULT,
         };
@@ -162,14 +187,12 @@ impl World {
             .open_client(&hand.user_id, &fresh)
             .and_then(|store| Core::new(clocks, store, settings, Box::new(move || entropy.next())));
         let readers = hand.disk.readers(&hand.user_id);
-        let opened = opened.and_then(|core| Ok((core, readers.acknowledged(APP)?)));
+        let opened = opened.and_then(|core| Ok((core, readers.acknowledged(reader)?)));
         if hand.disk.has_crashed() {
-            let (end, off_ms) = hand.doom.take().unwrap_or((End::Killed, 1_000));
             drop((opened, readers));
-            hand.disk.process_ends(end == End::PowerLost);
             let error = Error::new(Code::Internal, "killed", "killed while opening the file");
             self.log_handset(handset, OfHandset::NotOpened { error });
-            return self.opens(handset, off_ms);
+            return self.dies_with_its_disk(handset);
         }
         let (core, acknowledged) = match opened {
             Ok(opened) => opened,
@@ -178,8 +201,11 @@ impl World {
                 return self.opens(handset, OPEN_AGAIN_MS);
             }
         };
-        hand.runs += 1;
-        let (run, boot) = (hand.runs, hand.boots);
+        let boot = hand.boots;
+        let first = self.first(handset);
+        self.hands[first].runs += 1;
+        let run = self.hands[first].runs;
+        let hand = &mut self.hands[handset];
         let device = core.device().clone();
         hand.device = Some(device.clone());
         hand.process = Some(Process {
@@ -188,6 +214,7 @@ impl World {
             run,
             app: None,
             conn: None,
+            syncs: false,
             no_network: false,
             dies_after: None,
             tls_session: None,
@@ -212,6 +239,9 @@ impl World {
             }
         });
         self.carry_out(handset);
+        for seat in self.seats(handset) {
+            self.plan_wake(seat);
+        }
         let wait = self.rng.spread_ms(1, 500);
         self.after(wait, Happens::AppBegins { handset, run });
     }
@@ -235,9 +265,7 @@ impl World {
             return;
         }
         if self.hands[handset].disk.has_crashed() {
-            let (end, off_ms) = self.hands[handset].doom.unwrap_or((End::Killed, 1_000));
-            self.process_ends(handset, end);
-            return self.opens(handset, off_ms);
+            return self.dies_with_its_disk(handset);
         }
         loop {
             let Some(process) = &mut self.hands[handset].process else {
@@ -258,6 +286,7 @@ impl World {
             self.carry_out_one(handset, effect);
         }
         self.note_name(handset);
+        self.note_role(handset);
         self.plan_wake(handset);
     }
 
@@ -376,15 +405,20 @@ impl World {
         self.carry_out(handset);
         let begun = server_now.and_then(|done| {
             let server_now = done.ok()?;
-            let process = self.hands[handset].process.as_ref()?;
-            Some((server_now, process.readers.acknowledged(APP).ok()?))
+            let hand = &self.hands[handset];
+            let process = hand.process.as_ref()?;
+            Some((
+                server_now,
+                process.readers.acknowledged(hand.reader()).ok()?,
+            ))
         });
         let Some((server_now, from)) = begun else {
             return self.after(1_000, Happens::AppBegins { handset, run });
         };
+        let first = self.first(handset);
+        self.hands[first].apps += 1;
+        let app = self.hands[first].apps;
         let hand = &mut self.hands[handset];
-        hand.apps += 1;
-        let app = hand.apps;
         if let Some(process) = &mut hand.process {
             process.app = Some(App {
                 number: app,
@@ -440,11 +474,17 @@ impl World {
         hand.doom = None;
         if how != End::Closed {
             hand.logged_out = false;
-            hand.disk.process_ends(how == End::PowerLost);
+        }
+        // Where another process has the file open, it goes on or ends next.
+        if !self.is_shared(handset) && how != End::Closed {
+            self.hands[handset].disk.process_ends(how == End::PowerLost);
         }
         if how == End::PowerLost {
+            let first = self.first(handset);
+            let booted_at = now - self.rng.ms(0, 60_000);
+            let hand = &mut self.hands[first];
             hand.boots += 1;
-            hand.booted_at = now - self.rng.ms(0, 60_000);
+            hand.booted_at = booted_at;
         }
         self.log_handset(handset, OfHandset::Ended { run, how });
         if let Some(conn) = conn {
@@ -466,6 +506,7 @@ impl World {
 
     /// Sees to it that the core is woken in time.
     pub fn plan_wake(&mut self, handset: usize) {
+        let shared = self.is_shared(handset);
         let hand = &mut self.hands[handset];
         let clocks = hand.clocks(self.now);
         let Some(process) = &mut hand.process else {
@@ -474,6 +515,7 @@ impl World {
         let due = process.core.poll_timeout(clocks);
         let most = match process.core.role() {
             // One that could not begin to sync looks whether it can.
+            Role::Syncing if shared => LOOK_EVERY_MS,
             Role::Syncing if process.core.link_status().state != ConnectionState::Disconnected => {
                 WAKE_MAX_MS
             }

@@ -2,7 +2,7 @@
 //! the real rules, the real stores and the real frames. One seed is one run, twice the same.
 //!
 //! What happens to them is in `scenario`, `acts` and `faults`; what they live in is in `world`,
-//! `handset`, `server`, `network`, `early` and `disk`; what was seen is in `observe`; what must hold of it
+//! `handset`, `second`, `server`, `network`, `early` and `disk`; what was seen is in `observe`; what must hold of it
 //! is in `checks`, against the rules as `reference` has them, which is not the code under test.
 //!
 //! `OFFHOOK_SIM_SEEDS=0..100000` runs those seeds instead of the usual ones,
@@ -25,6 +25,7 @@ mod observe;
 mod recording;
 mod reference;
 mod scenario;
+mod second;
 mod seed;
 mod server;
 mod shrink;

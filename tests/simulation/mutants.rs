@@ -27,6 +27,14 @@ struct Edit {
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "skip the fence",
+        edits: &[Edit {
+            file: "src/client/core/lease.rs",
+            from: "generation.is_some_and(|generation| generation != found.generation)",
+            to: "generation.is_some_and(|generation| generation > found.generation)",
+        }],
+    },
+    Mutant {
         name: "skip a dedupe",
         edits: &[Edit {
             file: "src/call/hear.rs",

@@ -12,7 +12,8 @@
 //! Words. A *handset* is a physical device with one file; a [`DeviceId`] is the name that its file
 //! goes by, which changes after a copy. A *run* is one life of the process that has the file open,
 //! counted by handset from 1; a *boot* is one life of the handset (its steady clock begins anew
-//! with it). An *app* is the listener in that process, counted by handset from 1: it can die and
+//! with it). While an app has an extension, a second process has the same file open; it is a run of
+//! its own, counted with the others, and what it sees is told by [`What::Second`]. An *app* is the listener in that process, counted by handset from 1: it can die and
 //! come back within a run, and does with every run. What an app did not survive to see is not in
 //! the log: an effect that the core had given out when the process died was heard by nobody.
 
@@ -83,6 +84,8 @@ pub enum What {
     StormEnds,
     /// Something about a handset, its process, its app or its user.
     Handset(Handset, OfHandset),
+    /// The same of the second process on its file.
+    Second(Handset, OfHandset),
     /// Something about the way between a handset and the server.
     Network(Handset, OfNetwork),
     /// Something about the server.
@@ -115,6 +118,16 @@ pub enum OfHandset {
     NotOpened {
         /// Why.
         error: Error,
+    },
+    /// Which of the processes on the file it is that syncs: from now on it is this one.
+    Syncs {
+        /// In which run.
+        run: u32,
+    },
+    /// It syncs no more, and waits for another one to end.
+    Waits {
+        /// In which run.
+        run: u32,
     },
     /// The process is gone.
     Ended {
@@ -312,7 +325,7 @@ pub enum OfHandset {
         /// Whether the process lived through the taking in of it. If not, it may or may not be on
         /// disk.
         survived: bool,
-        /// What the core had to say against it.
+        /// What the core had to say against it, or that it was fenced: then nothing was taken in.
         error: Option<Error>,
     },
     /// What time brought could not be done.
@@ -323,6 +336,9 @@ pub enum OfHandset {
         error: Error,
     },
 }
+
+/// The reason of the error of a frame that came to a process which lost its place to another one.
+pub const FENCED: &str = "fenced";
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

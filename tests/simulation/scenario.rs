@@ -10,7 +10,7 @@ use super::seed::Rng;
 
 /// Raised whenever the same seed gives another scenario or another run than before: seeds that were
 /// written down for an older number are worth nothing any more.
-pub const WORLD_VERSION: u32 = 2;
+pub const WORLD_VERSION: u32 = 3;
 
 /// How long the storm lasts.
 pub const STORM_MS: TrueMs = 10 * 60 * 1_000;
@@ -143,6 +143,12 @@ pub enum Fault {
     DiskFull { handset: usize, for_ms: i64 },
     /// A sync of the disk fails.
     SyncFails { handset: usize },
+    /// A second process has the file open for so long; `locks`: whether only one may have the lock.
+    OpenTwice {
+        handset: usize,
+        locks: bool,
+        for_ms: i64,
+    },
     /// The file is copied to another handset, and both go on.
     Copy { handset: usize },
     /// The file is put back to how it was so long before.
@@ -216,6 +222,7 @@ impl Scenario {
                 what: fault(&mut rng, kind, handsets.len()),
             })
             .collect();
+        faults.extend(opened_twice(seed, kind, handsets.len()));
         faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
@@ -328,6 +335,49 @@ fn anything(rng: &mut Rng) -> ActKind {
         (1, ActKind::NoNetwork(away)),
         (2, ActKind::AppDies(away.min(5_000))),
     ])
+}
+
+/// Files that two processes have open, and what becomes of the first one soon after. Of a stream of
+/// its own: the rest of a seed is the same with them and without.
+fn opened_twice(seed: u64, kind: Kind, handsets: usize) -> Vec<Timed<Fault>> {
+    let mut rng = Rng::of(seed, 4);
+    let count = match kind {
+        Kind::Network => 0,
+        Kind::Rough | Kind::Wild => rng.weighted(&[(5, 0), (2, 1), (2, 2), (1, 4)]),
+    };
+    let mut faults = Vec::new();
+    for _ in 0..count {
+        let at = rng.ms(15_000, STORM_MS - 30_000);
+        let handset = rng.index(handsets);
+        let twice = Fault::OpenTwice {
+            handset,
+            locks: rng.percent(50),
+            for_ms: rng.spread_ms(5_000, 240_000),
+        };
+        faults.push(Timed { at, what: twice });
+        let sleeps = Fault::Sleep {
+            handset,
+            for_ms: rng.spread_ms(500, 60_000),
+        };
+        let dies = Fault::KillBetween {
+            handset,
+            effects: rng.below(12),
+            off_ms: rng.spread_ms(500, 60_000),
+        };
+        let soon = at + rng.spread_ms(1, 20_000) - 500;
+        match rng.below(5) {
+            0 | 1 => faults.push(Timed {
+                at: soon,
+                what: sleeps,
+            }),
+            2 => faults.push(Timed {
+                at: soon,
+                what: dies,
+            }),
+            _ => {}
+        }
+    }
+    faults
 }
 
 fn fault(rng: &mut Rng, kind: Kind, handsets: usize) -> Fault {

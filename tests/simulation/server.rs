@@ -9,7 +9,7 @@ use offhook::server::settings::Settings;
 
 use super::complaints;
 use super::disk::{Disk, Snapshot};
-use super::observe::{BEGIN_MS, Change, End, Handset, OfServer, TrueMs, What};
+use super::observe::{BEGIN_MS, Change, End, OfServer, TrueMs, What};
 use super::recording::{Notes, Recording};
 use super::seed::Rng;
 use super::world::{Happens, World};
@@ -239,7 +239,7 @@ impl World {
             let frame = Box::new(frame);
             self.log_server(OfServer::Said {
                 conn: conn.0,
-                handset: Handset(handset),
+                handset: self.hands[handset].handset,
                 frame,
             });
         }
@@ -271,7 +271,8 @@ impl World {
     fn server_pushes(&mut self, push: &Push) {
         self.log_server(OfServer::Pushes(Box::new(push.clone())));
         for handset in 0..self.hands.len() {
-            if self.hands[handset].user_id != push.user {
+            let hand = &self.hands[handset];
+            if hand.user_id != push.user || hand.beside.is_some() {
                 continue;
             }
             for _ in 0..self.rng.weighted(&[(4, 1), (1, 2)]) {

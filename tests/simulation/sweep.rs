@@ -33,7 +33,8 @@ impl Sums {
         let (mut actions, mut commits) = (0, 0);
         for entry in &judged.record.log {
             match &entry.what {
-                What::Handset(_, OfHandset::Submitted { .. }) => actions += 1,
+                What::Handset(_, OfHandset::Submitted { .. })
+                | What::Second(_, OfHandset::Submitted { .. }) => actions += 1,
                 What::Server(OfServer::Stored(_)) => commits += 1,
                 _ => {}
             }

@@ -75,7 +75,12 @@ pub fn is_dull(entry: &Entry) -> bool {
             stored.changes.iter().all(is_clock)
         }
         What::Server(OfServer::Got { frame, .. }) => matches!(**frame, ToServer::Settled(_)),
-        What::Handset(_, OfHandset::Looked { .. } | OfHandset::Acknowledged { .. }) => true,
+        What::Handset(_, what) | What::Second(_, what) => {
+            matches!(
+                what,
+                OfHandset::Looked { .. } | OfHandset::Acknowledged { .. }
+            )
+        }
         _ => false,
     }
 }
@@ -105,6 +110,10 @@ fn told(record: &Record, what: &What) -> (String, String) {
         What::StormEnds => ("world".into(), "the storm is over".into()),
         What::LoggedError(message) => ("world".into(), format!("ERROR {message}")),
         What::Handset(handset, what) => (name(record, handset.0), of_handset(record, what)),
+        What::Second(handset, what) => {
+            let who = format!("{}+", name(record, handset.0));
+            (who, of_handset(record, what))
+        }
         What::Network(handset, what) => (name(record, handset.0), of_network(*what)),
         What::Server(what) => ("server".into(), of_server(record, what)),
     }
@@ -119,6 +128,8 @@ fn of_handset(record: &Record, what: &OfHandset) -> String {
             acknowledged,
         } => format!("opened as {device}: run {run}, boot {boot}, acknowledged {acknowledged}"),
         OfHandset::NotOpened { error } => format!("could not open: {error}"),
+        OfHandset::Syncs { run } => format!("run {run} syncs"),
+        OfHandset::Waits { run } => format!("run {run} waits"),
         OfHandset::Ended { how, .. } => format!("process ended: {how:?}"),
         OfHandset::Renamed { device, .. } => format!("goes by {device} now"),
         OfHandset::Asleep => "asleep".into(),

@@ -39,6 +39,8 @@ pub enum Happens {
     Wake { handset: usize, turn: u64 },
     /// A handset wakes up.
     Awakes { handset: usize, turn: u64 },
+    /// A second process on a file is to be there no longer.
+    SecondCloses { seat: usize },
     /// A disk has room again.
     DiskHasRoom { handset: usize },
     /// The app says that there is a network again.
@@ -157,11 +159,12 @@ impl World {
 
     /// A handset that is off, with an empty disk.
     pub fn add_handset(&mut self, user: usize) -> usize {
-        let handset = self.hands.len();
-        let hand = Hand::new(user, handset, self.scenario.seed, &mut self.rng);
+        let seat = self.hands.len();
+        let handset = Handset(self.record.users.len());
+        let hand = Hand::new(user, handset, seat, self.scenario.seed, &mut self.rng);
         self.hands.push(hand);
         self.record.users.push(user_id(user));
-        handset
+        seat
     }
 
     /// Has something happen at a time.
@@ -182,11 +185,15 @@ impl World {
     }
 
     pub fn log_handset(&mut self, handset: usize, what: OfHandset) {
-        self.log(What::Handset(Handset(handset), what));
+        let hand = &self.hands[handset];
+        self.log(match hand.beside {
+            Some(_) => What::Second(hand.handset, what),
+            None => What::Handset(hand.handset, what),
+        });
     }
 
     pub fn log_network(&mut self, handset: usize, what: OfNetwork) {
-        self.log(What::Network(Handset(handset), what));
+        self.log(What::Network(self.hands[handset].handset, what));
     }
 
     pub fn log_server(&mut self, what: OfServer) {
@@ -221,6 +228,7 @@ impl World {
             Happens::AppBegins { handset, run } => self.app_begins(handset, run),
             Happens::Wake { handset, turn } => self.wake(handset, turn),
             Happens::Awakes { handset, turn } => self.awakes(handset, Some(turn)),
+            Happens::SecondCloses { seat } => self.second_closes(seat, false),
             Happens::DiskHasRoom { handset } => self.disk_has_room(handset),
             Happens::NetworkIsBack { handset, run } => self.network_is_back(handset, run),
             Happens::PushArrives { handset, push } => self.push_arrives(handset, push),
@@ -248,7 +256,9 @@ impl World {
         self.log(What::StormEnds);
         self.server_is_well();
         for handset in 0..self.hands.len() {
-            if !self.scenario.left_out.contains(&handset) {
+            if self.hands[handset].beside.is_some() {
+                self.second_closes(handset, true);
+            } else if !self.scenario.left_out.contains(&handset) {
                 self.handset_is_well(handset);
             }
         }

@@ -34,7 +34,7 @@ impl Files for DiskFiles {
         if state.is_down {
             return Err(failure(file, "the disk is gone"));
         }
-        if !state.engines.insert(name.clone()) {
+        if !state.engines.insert(name.clone()) && !state.locks_are_lost {
             return Ok(None);
         }
         let life = state.life;

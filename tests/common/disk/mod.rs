@@ -151,6 +151,11 @@ impl Disk {
         self.0.state().set_room(bytes.map(|bytes| bytes as usize));
     }
 
+    /// Whether engines get the lock of a file also while another one has it.
+    pub fn lose_locks(&self, lost: bool) {
+        self.0.state().locks_are_lost = lost;
+    }
+
     /// Syncs so far.
     pub fn syncs(&self) -> u64 {
         self.0.state().syncs()

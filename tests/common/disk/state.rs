@@ -51,6 +51,8 @@ pub struct State {
     durable_names: BTreeMap<String, usize>,
     /// Files whose engine holds them.
     pub engines: BTreeSet<String>,
+    /// Whether every engine gets the lock that it asks for, as where locks do not hold.
+    pub locks_are_lost: bool,
     serials: u64,
     pub life: u64,
     pub operations: u64,
@@ -80,6 +82,7 @@ impl State {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             engines: BTreeSet::new(),
+            locks_are_lost: false,
             serials: 0,
             life: 0,
             operations: 0,

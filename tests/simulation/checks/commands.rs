@@ -9,7 +9,7 @@ use offhook::client::core::Submitted;
 use offhook::client::event::{CommandSettled, EventKind};
 use offhook::{Code, Error};
 
-use super::index::Index;
+use super::index::{By, Index, by_whom};
 use super::violation;
 use crate::observe::{Answer, Change, Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
 
@@ -39,6 +39,7 @@ struct Asked<'a> {
 struct Heard<'a> {
     at: usize,
     handset: Handset,
+    by: By,
     how: How,
     settled: &'a CommandSettled,
 }
@@ -94,7 +95,11 @@ impl<'a> Commands<'a> {
                         commands.note_verdict(at, change);
                     }
                 }
-                What::Handset(handset, what) => commands.note(at, *handset, what),
+                What::Handset(..) | What::Second(..) => {
+                    if let Some((handset, by, what)) = by_whom(&entry.what) {
+                        commands.note(at, (handset, by), what);
+                    }
+                }
                 What::Server(_) | What::StormEnds | What::Network(..) | What::LoggedError(_) => {}
             }
         }
@@ -119,7 +124,7 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn note(&mut self, at: usize, handset: Handset, what: &'a OfHandset) {
+    fn note(&mut self, at: usize, (handset, by): (Handset, By), what: &'a OfHandset) {
         match what {
             OfHandset::Submitted {
                 op,
@@ -139,6 +144,7 @@ impl<'a> Commands<'a> {
             } => self.heard.entry(&settled.op).or_default().push(Heard {
                 at,
                 handset,
+                by,
                 how: *how,
                 settled,
             }),
@@ -194,7 +200,7 @@ impl<'a> Commands<'a> {
     fn has_a_verdict(&self, asked: &Asked<'_>, found: &mut Vec<Violation>) {
         let index = self.index;
         let entry = &index.record.log[asked.at];
-        let What::Handset(_, OfHandset::Submitted { op, call, .. }) = &entry.what else {
+        let Some((_, _, OfHandset::Submitted { op, call, .. })) = by_whom(&entry.what) else {
             return;
         };
         let heard = of(&self.heard, op);
@@ -270,10 +276,8 @@ impl<'a> Commands<'a> {
             let is_answer =
                 [CommandKind::Accept, CommandKind::Reject].contains(&one.command.kind());
             let entry = &self.index.record.log[one.at].what;
-            let same_call = match entry {
-                What::Handset(_, OfHandset::Submitted { call: of, .. }) => {
-                    of.as_ref() == Some(call)
-                }
+            let same_call = match by_whom(entry) {
+                Some((_, _, OfHandset::Submitted { call: of, .. })) => of.as_ref() == Some(call),
                 _ => false,
             };
             let heard = of(&self.heard, op).iter();
@@ -305,7 +309,8 @@ impl<'a> Commands<'a> {
                     let invariant = "a verdict stays what it was";
                     found.push(violation(invariant, Some(later.at), text));
                 }
-                if earlier.how != How::Replayed && later.how != How::Replayed {
+                let same = earlier.by == later.by;
+                if same && earlier.how != How::Replayed && later.how != How::Replayed {
                     let text = format!("{} on {:?}", later.settled.op, later.handset);
                     let invariant = "a verdict is heard once as it happens";
                     found.push(violation(invariant, Some(later.at), text));

@@ -8,7 +8,7 @@ use offhook::client::core::WAIT_S_DEFAULT;
 use offhook::client::event::EventKind;
 use offhook::server::push::PushKind;
 
-use super::index::{Index, Known};
+use super::index::{By, Index, Known};
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, TrueMs, Violation};
 
@@ -44,7 +44,11 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut pushed: BTreeMap<&CallId, (u32, bool)> = BTreeMap::new();
         let mut given: Vec<(&Op, Given<'_>)> = Vec::new();
         let mut settled: Vec<&Op> = Vec::new();
-        for (at, time, what) in index.of(handset) {
+        let mut syncs = By::First;
+        for (at, time, by, what) in index.by(handset) {
+            if let OfHandset::Syncs { .. } = what {
+                syncs = by;
+            }
             known.take(what);
             if let OfHandset::Pushed { push, answer, .. } = what
                 && push.kind == PushKind::Invite
@@ -112,7 +116,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                         if error.code == Code::Expired && error.reason == "notSent");
                     let asked = given.iter().find(|(op, _)| *op == &verdict.op);
                     if let Some((op, asked)) = asked.filter(|_| expired && first && at > begins) {
-                        let live = *how != How::Replayed && *run == asked.run;
+                        // Another process that ends the wait has its own idea of the time.
+                        let live = *how != How::Replayed && *run == asked.run && by == syncs;
                         let texts = [
                             was_sent(index, handset, op),
                             may_not_expire(asked),
@@ -167,6 +172,8 @@ fn waited_wrong(
             && matches!(
                 what,
                 OfHandset::Got { .. }
+                    | OfHandset::Syncs { .. }
+                    | OfHandset::Waits { .. }
                     | OfHandset::Asleep
                     | OfHandset::Awake
                     | OfHandset::WallClock { .. }

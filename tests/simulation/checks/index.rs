@@ -7,8 +7,15 @@ use offhook::client::event::EventKind;
 use offhook::protocol::{CommandFrame, Lane, ToDevice, ToServer};
 
 use crate::observe::{
-    Change, Entry, Handset, LastOfHandset, OfHandset, OfServer, Record, TrueMs, What,
+    Change, Entry, FENCED, Handset, LastOfHandset, OfHandset, OfServer, Record, TrueMs, What,
 };
+
+/// Which of the processes that had a handset's file open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    First,
+    Second,
+}
 
 /// The log with what several checks look up in it.
 pub struct Index<'a> {
@@ -47,6 +54,10 @@ impl<'a> Index<'a> {
                     _ => {}
                 },
                 What::Handset(
+                    handset,
+                    OfHandset::Opened { device, .. } | OfHandset::Renamed { device, .. },
+                )
+                | What::Second(
                     handset,
                     OfHandset::Opened { device, .. } | OfHandset::Renamed { device, .. },
                 ) => {
@@ -94,13 +105,36 @@ impl<'a> Index<'a> {
         self.names.get(device).into_iter().flatten().copied()
     }
 
-    /// What happened to a handset, in order.
+    /// What happened to a handset, in order, by whichever process: what either takes in is in the
+    /// one file that they have.
     pub fn of(&self, handset: Handset) -> impl Iterator<Item = (usize, TrueMs, &'a OfHandset)> {
+        let all = self.by(handset);
+        all.map(|(at, time, _, what)| (at, time, what))
+    }
+
+    /// The same of one process.
+    pub fn of_one(
+        &self,
+        handset: Handset,
+        by: By,
+    ) -> impl Iterator<Item = (usize, TrueMs, &'a OfHandset)> {
+        let all = self.by(handset).filter(move |(_, _, one, _)| *one == by);
+        all.map(|(at, time, _, what)| (at, time, what))
+    }
+
+    /// The same with which process it was. What came to one that was fenced had no effect, and is
+    /// not among it.
+    pub fn by(&self, handset: Handset) -> impl Iterator<Item = (usize, TrueMs, By, &'a OfHandset)> {
         let entries = self.record.log.iter().enumerate();
-        entries.filter_map(move |(at, Entry { at: time, what })| match what {
-            What::Handset(of, what) if *of == handset => Some((at, *time, what)),
-            _ => None,
+        entries.filter_map(move |(at, Entry { at: time, what })| {
+            let (of, by, what) = by_whom(what)?;
+            (of == handset && !is_fenced(what)).then_some((at, *time, by, what))
         })
+    }
+
+    /// Whether two processes ever had the handset's file open.
+    pub fn is_shared(&self, handset: Handset) -> bool {
+        self.of_one(handset, By::Second).next().is_some()
     }
 
     pub fn last(&self, handset: Handset) -> Option<&'a LastOfHandset> {
@@ -182,6 +216,23 @@ impl<'a> Index<'a> {
             }
         });
         started.map(|(begun, server_ms)| server_ms + (at - begun))
+    }
+}
+
+/// Which handset, and which of its processes, something is about.
+pub fn by_whom(what: &What) -> Option<(Handset, By, &OfHandset)> {
+    match what {
+        What::Handset(handset, what) => Some((*handset, By::First, what)),
+        What::Second(handset, what) => Some((*handset, By::Second, what)),
+        What::StormEnds | What::Network(..) | What::Server(_) | What::LoggedError(_) => None,
+    }
+}
+
+/// Whether it is a frame that came to a process which had lost its place to another one.
+pub fn is_fenced(what: &OfHandset) -> bool {
+    match what {
+        OfHandset::Got { error, .. } => error.as_ref().is_some_and(|error| error.reason == FENCED),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`journal`]: positions, replays, nothing told before it is kept
 //! - [`changes`]: who has a call open hears what becomes of the others in it
 //! - [`told`]: nobody hears what they must not, everybody hears what they must
+//! - [`shared`]: of two processes on a file, one takes in what the server says
 //! - [`early`]: what is said ahead of its handshake has no effect until that is complete
 //! - [`endings`]: what must not go on for ever
 
@@ -27,6 +28,7 @@ mod rings;
 mod scene;
 mod screens;
 mod server;
+mod shared;
 mod told;
 
 use crate::observe::{Record, Violation, What};
@@ -47,6 +49,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
         journal::check,
         told::check,
         changes::check,
+        shared::check,
         early::check,
         endings::check,
     ];

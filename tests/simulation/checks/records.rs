@@ -143,14 +143,12 @@ fn seen_everywhere(index: &Index<'_>, found: &mut Vec<Violation>) {
         }
     }
     for (at, entry) in index.record.log.iter().enumerate() {
-        if let What::Handset(
-            _,
-            OfHandset::MarkedSeen {
+        if let What::Handset(_, what) | What::Second(_, what) = &entry.what
+            && let OfHandset::MarkedSeen {
                 calls: None,
                 answer: Some(Ok(unseen)),
                 ..
-            },
-        ) = &entry.what
+            } = what
             && *unseen != 0
         {
             let text = format!("{unseen} are left when all are marked");

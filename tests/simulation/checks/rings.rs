@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
 use offhook::client::event::EventKind;
 
-use super::index::{Index, Known, ends_open_lane, is_preview};
+use super::index::{By, Index, Known, by_whom, ends_open_lane, is_preview};
 use super::journal::Clocks;
 use super::violation;
 use crate::observe::{Handset, How, OfHandset, OfServer, TrueMs, Violation, What};
@@ -33,7 +33,9 @@ struct Ring {
 pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
     for handset in index.handsets() {
         let rings = in_the_journal(index, handset, found);
-        once_as_it_happens(index, handset, found);
+        for by in [By::First, By::Second] {
+            once_as_it_happens(index, (handset, by), found);
+        }
         all_that_ring(index, handset, &rings, found);
         in_time(index, handset, &rings, found);
         at_the_end(index, handset, &rings, found);
@@ -195,10 +197,10 @@ impl Journal<'_> {
 }
 
 /// "An invitation … rings once": Received is told as it happens once at most.
-fn once_as_it_happens(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) {
+fn once_as_it_happens(index: &Index<'_>, (handset, by): (Handset, By), found: &mut Vec<Violation>) {
     let begins = index.file_begins(handset);
     let mut heard: BTreeMap<(&CallId, Millis), usize> = BTreeMap::new();
-    for (at, _, what) in index.of(handset) {
+    for (at, _, what) in index.of_one(handset, by) {
         let OfHandset::Heard {
             how: How::Live,
             event:
@@ -374,17 +376,24 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
     let mut clocks = Clocks::default();
     let mut late = None;
     for (at, entry) in index.record.log.iter().enumerate() {
-        let what = match &entry.what {
-            What::Server(OfServer::Started { server_ms }) => {
-                started = Some((entry.at, *server_ms));
-                continue;
-            }
-            What::Handset(of, what) if *of == handset => what,
-            _ => continue,
+        if let What::Server(OfServer::Started { server_ms }) = &entry.what {
+            started = Some((entry.at, *server_ms));
+        }
+        let Some((of, by, what)) = by_whom(&entry.what) else {
+            continue;
         };
+        if of != handset {
+            continue;
+        }
         answers.take(index, at, what);
         answered |= answers.has(&ring.call);
         clocks.take(what);
+        if by == By::Second {
+            if let OfHandset::Syncs { .. } = what {
+                server = None;
+            }
+            continue;
+        }
         match what {
             OfHandset::Got { frame, .. } => {
                 if let ToDevice::Welcome(_) = frame.as_ref() {
@@ -394,6 +403,8 @@ fn late(index: &Index<'_>, handset: Handset, ring: &Ring) -> Option<TrueMs> {
             OfHandset::AppBegan { .. } | OfHandset::Awake => awake_since = Some(entry.at),
             OfHandset::AppDied { .. } | OfHandset::Asleep => awake_since = None,
             OfHandset::Ended { .. } => awake_since = None,
+            // Its idea of the time is that of the file from then on.
+            OfHandset::Waits { .. } => server = None,
             OfHandset::DiskFull(is_full) => {
                 full = *is_full;
                 awake_since = awake_since.map(|_| entry.at);

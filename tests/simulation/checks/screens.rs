@@ -7,7 +7,7 @@ use offhook::call::{CallEvent, CallId, Millis};
 use offhook::client::event::EventKind;
 use offhook::server::push::PushKind;
 
-use super::index::{Index, Known};
+use super::index::{By, Index, Known};
 use super::rings::{CLOCK_ERROR_MS, is_answer, rings_for};
 use super::violation;
 use crate::observe::{OfHandset, Violation};
@@ -25,7 +25,11 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut closed: BTreeMap<&CallId, (u32, u64)> = BTreeMap::new();
         // Invitations of which a push said that they are over.
         let mut ended: BTreeSet<(&CallId, u32)> = BTreeSet::new();
-        for (at, _, what) in index.of(handset) {
+        let mut syncs = By::First;
+        for (at, _, by, what) in index.by(handset) {
+            if let OfHandset::Syncs { .. } = what {
+                syncs = by;
+            }
             known.take(what);
             if let OfHandset::Submitted {
                 call: Some(call),
@@ -52,9 +56,10 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 OfHandset::Pushed { push, .. } => {
                     ended.insert((&push.call, push.invitation));
                 }
+                // One that does not sync has the time from the file.
                 OfHandset::Looked {
                     ringing, server_ms, ..
-                } if !known.doubted => {
+                } if !known.doubted && syncs == by => {
                     for call in known.calls().filter(|call| !answered.contains(&call.id)) {
                         // The estimate of the time may have gone back since a ring was closed.
                         let rings = rings_for(call, me)

@@ -75,7 +75,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 watch.presence.in_trouble_until(entry.at);
                 watch.presence.full = false;
             }
-            What::Handset(..) | What::Network(..) | What::LoggedError(_) => {}
+            What::Handset(..) | What::Second(..) | What::Network(..) | What::LoggedError(_) => {}
         }
     }
     for (id, talk) in &watch.follower.reference.calls {

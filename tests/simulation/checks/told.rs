@@ -8,7 +8,7 @@ use offhook::call::{
 use offhook::client::event::EventKind;
 use offhook::protocol::{ToDevice, Verdict};
 
-use super::index::{Index, Known, ends_open_lane};
+use super::index::{By, Index, Known, ends_open_lane};
 use super::violation;
 use crate::observe::{Change, Handset, How, OfHandset, OfServer, Violation, What};
 use crate::reference::model::Talk;
@@ -101,8 +101,12 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         };
         let begins = index.file_begins(handset);
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
-        for (at, _, what) in index.of(handset) {
+        let mut syncs = By::First;
+        for (at, _, by, what) in index.by(handset) {
             device.take(what);
+            if let OfHandset::Syncs { .. } = what {
+                syncs = by;
+            }
             if let OfHandset::CopiedFrom(other) = what {
                 device.pushed = pushed(index, *other, at);
             }
@@ -121,8 +125,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 let text = format!("{handset:?} of {}: {text}: {event:?}", device.me);
                 found.push(violation("what is heard is so", Some(at), text));
             }
-            // Of what was in a file that was copied or put back the log does not tell.
-            if *how != How::Live || index.is_weakened(handset) {
+            // Of what was in a file that was copied or put back the log does not tell; and what
+            // another process took in is heard a while after.
+            if *how != How::Live || index.is_weakened(handset) || by != syncs {
                 continue;
             }
             if let CallEvent::Created { call_id, .. } = event {

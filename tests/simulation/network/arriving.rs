@@ -1,12 +1,13 @@
 //! What has come through, at either end.
 
-use offhook::client::core::Core;
+use offhook::client::core::{Core, Role};
 use offhook::client::transport::{DownKind, LinkEvent};
 use offhook::protocol::{ToDevice, ToServer};
 use offhook::server::core::{ConnId, Input};
+use offhook::{Code, Error};
 
 use super::{Piece, Side};
-use crate::observe::{Handset, OfHandset, OfServer, What};
+use crate::observe::{FENCED, OfHandset, OfServer, What};
 use crate::world::{Happens, World};
 
 impl World {
@@ -53,7 +54,7 @@ impl World {
         };
         conn.there = Side::Open;
         let (run, attempt) = (conn.run, conn.attempt);
-        let handset = Handset(conn.handset);
+        let handset = self.hands[conn.handset].handset;
         self.log_server(OfServer::Connected {
             conn: id,
             handset,
@@ -84,7 +85,8 @@ impl World {
         }
         for frame in frames {
             if !matches!(frame, ToServer::Ping(_)) {
-                let (handset, frame) = (Handset(handset), Box::new(frame.clone()));
+                let handset = self.hands[handset].handset;
+                let frame = Box::new(frame.clone());
                 self.log_server(OfServer::Got {
                     conn: id,
                     handset,
@@ -174,9 +176,14 @@ impl World {
         {
             process.tls_session = Some(self.server.tls_key);
         }
-        let error = done.and_then(Result::err);
+        let mut error = done.and_then(Result::err);
         if let Some(error) = &error {
             self.report(error);
+        }
+        let process = self.hands[handset].process.as_ref();
+        if process.is_some_and(|process| process.core.role() == Role::Waiting) {
+            let message = "another process has the file by now";
+            error = Some(Error::new(Code::InUse, FENCED, message));
         }
         if !matches!(frame, ToDevice::Pong(_)) || error.is_some() {
             let frame = Box::new(frame);
