@@ -21,9 +21,11 @@ impl Provider {
 
     /// A configuration that has nothing but this to log in with.
     fn config(&self, world: &Arc<World>, give: fn(&World, usize) -> Option<String>) -> Config {
-        let (asked, its_world) = (Arc::clone(&self.asked), Arc::clone(world));
+        // An engine that is dropped ends a while later, and is not to keep the server until then: at
+        // the end of the tests nobody would stop it.
+        let (asked, its_world) = (Arc::clone(&self.asked), Arc::downgrade(world));
         let provider = move |why| {
-            let (asked, world) = (Arc::clone(&asked), Arc::clone(&its_world));
+            let (asked, world) = (Arc::clone(&asked), its_world.clone());
             async move {
                 // It runs where timers and sockets do.
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -32,7 +34,8 @@ impl Provider {
                     asked.push(why);
                     asked.len()
                 };
-                give(&world, times).ok_or("the app's own server is down")
+                let given = world.upgrade().and_then(|world| give(&world, times));
+                given.ok_or("the app's own server is down")
             }
         };
         Config {
