@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::database::rows;
 use crate::proxy::replay;
-use crate::replay::{asks_for_versions, is_answered, name_of};
-use crate::stage::{Stage, UNDER_WAY, has_logged, logged};
+use crate::replay::{asks_for_versions, is_answered, name_of, recorded};
+use crate::stage::{Stage, has_logged, logged};
 
 /// The file whose being there lets the hour pass; known to the library as well.
 const LATER: &str = "OFFHOOK_TEST_LATER";
@@ -61,17 +61,7 @@ fn sent_again(stage: &Stage, flight: &[Vec<u8>]) -> String {
 async fn the_story_of_the_hour() {
     let later = std::env::var_os(LATER).expect("run by the test above");
     let mut stage = Stage::new();
-    let mut bob = stage.behind_the_proxy("bob").await;
-    bob.pause().await;
-    stage.stop();
-    let sessions = std::fs::read(stage.sessions()).unwrap();
-    stage.start();
-    let flow = stage.proxy.flows();
-    stage.proxy.set_delay(UNDER_WAY);
-    bob.resume().await;
-    bob.connected().await;
-    stage.proxy.set_delay(Duration::ZERO);
-    let flight = stage.proxy.first_flight(flow);
+    let (mut bob, sessions, flight) = recorded(&mut stage).await;
     bob.pause().await;
     let forgets = |stage: &mut Stage| {
         // As by a crash: it does not know any more that the session was taken.

@@ -8,7 +8,7 @@ use offhook::ConnectionState;
 use crate::database::rows;
 use crate::proxy::{Datagram, replay};
 use crate::quic::has_early_data;
-use crate::stage::{Stage, UNDER_WAY, has_logged, logged};
+use crate::stage::{Device, Stage, UNDER_WAY, has_logged, logged};
 
 /// The server's log calls it so.
 pub fn name_of(socket: &UdpSocket) -> String {
@@ -62,13 +62,13 @@ async fn a_flight_that_never_arrived_and_is_sent_by_somebody_else_has_no_effect(
     assert_eq!(bob.rang(&call), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flight_that_had_its_effect_has_none_when_it_is_sent_again() {
-    let mut stage = Stage::new();
+/// A device that came back with a hello in its first flight; what the server kept of its sessions
+/// before that, and the flight.
+pub async fn recorded(stage: &mut Stage) -> (Device, Vec<u8>, Vec<Vec<u8>>) {
     let mut bob = stage.behind_the_proxy("bob").await;
     bob.pause().await;
     stage.stop();
-    let old_sessions = std::fs::read(stage.sessions()).unwrap();
+    let sessions = std::fs::read(stage.sessions()).unwrap();
     stage.start();
     let flow = stage.proxy.flows();
     stage.proxy.set_delay(UNDER_WAY);
@@ -76,6 +76,13 @@ async fn a_flight_that_had_its_effect_has_none_when_it_is_sent_again() {
     bob.connected().await;
     stage.proxy.set_delay(Duration::ZERO);
     let flight = stage.proxy.first_flight(flow);
+    (bob, sessions, flight)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flight_that_had_its_effect_has_none_when_it_is_sent_again() {
+    let mut stage = Stage::new();
+    let (mut bob, old_sessions, flight) = recorded(&mut stage).await;
 
     // At once: the session was taken, so nobody can read it.
     let before = rows(&stage.data());
