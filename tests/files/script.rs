@@ -1,13 +1,15 @@
-//! Two hundred things that two people do, with what the server and time do to them. Each step is
-//! done whole however often the power goes meanwhile.
+//! More than two hundred commands that two people give, and what else they, the server and time do
+//! between them. Each step is done whole however often the power goes meanwhile.
 
 use offhook::call::{Command, Mode, Target, Under, UserId};
 
 use super::town::{ALICE, BOB, Town};
 
-pub const STEPS: usize = 200;
-/// After so many it begins again, with other calls.
-const STEPS_A_CHAPTER: usize = 20;
+pub const STEPS: usize = 240;
+/// After so many it begins again, with other calls. Every second time it ends in another way.
+pub const STEPS_A_CHAPTER: usize = 24;
+/// At least so many of the steps are commands.
+pub const COMMANDS: usize = 200;
 
 /// Does one step.
 pub fn step(town: &mut Town, step: usize) {
@@ -39,25 +41,29 @@ fn perform(town: &mut Town, chapter: usize, number: usize, op: &str) -> bool {
         6 => give(town, BOB, "c", calling_invite("carl")),
         7 => give(town, BOB, "c", quit()),
         8 => give(town, ALICE, "c", end()),
-        9 => town.devices[BOB].acknowledge(now),
-        10 => {
+        9 => give(town, ALICE, "h", invite("bob", Mode::Advanced)),
+        10 => give(town, BOB, "h", join()),
+        11 => give(town, BOB, "h", quit()),
+        12 => give(town, ALICE, "h", end()),
+        13 => town.devices[BOB].acknowledge(now),
+        14 => {
             town.set_network(false);
             true
         }
-        11 => give(town, BOB, "d", invite("dave", Mode::General)),
-        12 => give(town, BOB, "d", cancel()),
-        13 => {
+        15 => give(town, BOB, "d", invite("dave", Mode::General)),
+        16 => give(town, BOB, "d", cancel()),
+        17 => {
             town.devices[BOB].has_unseen();
             give(town, ALICE, "e", invite("bob", Mode::General))
         }
-        14 => give(town, ALICE, "e", cancel()),
-        15 => give(town, BOB, "f", invite("alice", Mode::Advanced)),
-        16 => {
+        18 => give(town, ALICE, "e", cancel()),
+        19 => give(town, BOB, "f", invite("alice", Mode::Advanced)),
+        20 => {
             town.set_network(true);
             true
         }
-        17 => give(town, BOB, "f", end()) && town.devices[BOB].mark_seen(now),
-        18 => give(town, ALICE, "g", invite("bob", Mode::General)),
+        21 => give(town, BOB, "f", end()) && town.devices[BOB].mark_seen(now),
+        22 => give(town, ALICE, "g", invite("bob", Mode::General)),
         _ => {
             // Bob's phone rings until it has rung long enough, or he says no.
             if chapter.is_multiple_of(2) {
@@ -109,6 +115,12 @@ fn accept() -> Command {
 fn reject() -> Command {
     Command::Reject {
         invitation: None,
+        extended_data: String::new(),
+    }
+}
+
+fn join() -> Command {
+    Command::Join {
         extended_data: String::new(),
     }
 }
