@@ -19,6 +19,9 @@ use super::town::{BOB, Town};
 const PAGE: usize = 4_096;
 /// How many invites wait in the damaged file, so many that they take several pages.
 const WAITING: usize = 60;
+/// After so many steps of the script there are calls and nothing rings, so that opening a file has
+/// nothing to write.
+const CALM: usize = 9;
 
 /// What damages a file.
 type Harm = fn(Vec<u8>, &Place) -> Vec<u8>;
@@ -33,7 +36,7 @@ struct Past {
 fn past() -> Past {
     let mut town = Town::new(1, None);
     town.start();
-    (0..10).for_each(|step| script::step(&mut town, step));
+    (0..CALM).for_each(|step| script::step(&mut town, step));
     let now = town.now();
     let join = Command::Join {
         extended_data: String::new(),
@@ -506,7 +509,7 @@ fn other_programs_databases_and_newer_ones_are_left_alone_damaged_or_not() {
 fn calls_come_back_from_the_server_after_damage() {
     let mut town = Town::new(1, None);
     town.start();
-    (0..10).for_each(|step| script::step(&mut town, step));
+    (0..CALM).for_each(|step| script::step(&mut town, step));
     let now = town.now();
     let bob = &mut town.devices[BOB];
     assert!(bob.checkpoint(now));
