@@ -368,7 +368,9 @@ impl Store {
         if self.files.exists(&log) {
             self.files.write_again(&log)?;
         }
-        writing.rollback().map_err(|error| told(&error))?;
+        take_its_place(&writing)
+            .and_then(|()| writing.commit())
+            .map_err(|error| told(&error))?;
         Ok(connection)
     }
 
@@ -469,6 +471,15 @@ fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
         done => done,
     }
+}
+
+/// Writes what is there already. As long as somebody else has the file open, a commit whose sync
+/// failed is not seen and still lies in the log, whole, behind its end: if all of them were killed, it
+/// would be found there, after whoever gave it was told that it failed. The next commit takes its
+/// place, so there is one at once.
+fn take_its_place(writing: &Transaction<'_>) -> rusqlite::Result<()> {
+    let version: i64 = writing.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    writing.pragma_update(None, "user_version", version)
 }
 
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
