@@ -1,8 +1,10 @@
 //! How a device comes in, stays in by its token, and goes out.
 //!
-//! A database that was copied or rolled back is noticed by its welcome token. Each hello that is
-//! taken is given a new one; the next hello brings it, or, where that welcome was lost on the way,
-//! the one before, which voids the newest. Whoever brings another is a copy. One thing looks alike
+//! A database that was copied or rolled back is noticed by its welcome token. A hello shows the token
+//! of the last welcome; where that was lost on the way, the one before. A token that is shown voids
+//! all others but those given for it. There can be several: besides lost welcomes, two hellos of one
+//! database can be under way at once, and whichever is answered last, its welcome need not be the
+//! one that is kept. Whoever brings another token is a copy. One thing looks alike
 //! and is not: a *server* restored from a backup does not know its devices' newest tokens. It is
 //! told by what the device has that this data cannot have given: a cursor of an unknown epoch or
 //! beyond the end of a known one, a welcome token made later than the newest here (it says when), a
@@ -64,7 +66,7 @@ impl State {
             Ok(recognised) => recognised,
             Err(error) => return self.refuse(work, conn, error),
         };
-        let row = self.renewed_row(&hello, row, work.now);
+        let row = self.renewed_row(&hello, row, is_ahead, work.now);
         let trimmed = work.read()?.trimmed(&hello.user)?;
         let cursor_valid = cursor_valid && !is_ahead && hello.cursor.seq >= trimmed;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
@@ -161,11 +163,26 @@ impl State {
     }
 
     /// The row with which the session begins. A row that did not exist begins where the device is.
-    fn renewed_row(&mut self, hello: &Hello, known: Option<DeviceRow>, now: Millis) -> DeviceRow {
+    fn renewed_row(
+        &mut self,
+        hello: &Hello,
+        known: Option<DeviceRow>,
+        is_ahead: bool,
+        now: Millis,
+    ) -> DeviceRow {
         let decided = hello.first_unsettled.saturating_sub(1);
         let (last_number, settled_number) = known.as_ref().map_or((decided, decided), |row| {
             (row.last_number, row.settled_number)
         });
+        let shown = &hello.welcome_token;
+        let again = known.filter(|row| !is_ahead && !shows_newest(hello, row));
+        let (welcome_token, previous_welcome_token) = match again {
+            Some(row) => (
+                next_for_the_same(&row.welcome_token),
+                row.previous_welcome_token,
+            ),
+            None => (self.welcome_token(now), shown.clone()),
+        };
         DeviceRow {
             user: hello.user.clone(),
             device: hello.device.clone(),
@@ -173,8 +190,8 @@ impl State {
             build: hello.build.chars().take(BUILD_CHARS_MAX).collect(),
             last_number,
             settled_number,
-            welcome_token: self.welcome_token(now),
-            previous_welcome_token: hello.welcome_token.clone(),
+            welcome_token,
+            previous_welcome_token,
             hello_at: now,
         }
     }
@@ -414,7 +431,7 @@ pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
         // Its first welcome was lost.
         (Some(row), None) => row.last_number == 0 && row.previous_welcome_token.is_none(),
         (Some(row), Some(token)) => {
-            let newest = token == &row.welcome_token;
+            let newest = shows_newest(hello, row);
             let before = Some(token) == row.previous_welcome_token.as_ref();
             // Verdicts up to the settled number are forgotten here, because it had them on disk.
             let settled = row.settled_number + 1..=row.last_number + 1;
@@ -423,6 +440,31 @@ pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
                 && settled.contains(&hello.first_unsettled)
         }
     }
+}
+
+/// Whether that is the newest token of a device, or was given before it for the same one.
+pub(super) fn shows_newest(hello: &Hello, row: &DeviceRow) -> bool {
+    let Some(shown) = &hello.welcome_token else {
+        return false;
+    };
+    let ((newest, given), (shown, number)) = (numbered(&row.welcome_token), numbered(shown));
+    shown == newest && number <= given
+}
+
+/// A welcome token without its number, which is that of the welcome among those that were given for
+/// the same token; the first has none.
+fn numbered(token: &str) -> (&str, u64) {
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    token
+        .rsplit_once('-')
+        .and_then(|(token, text)| Some((token, number(text)?)))
+        .unwrap_or((token, 0))
+}
+
+/// The token of another welcome for what the newest was given for.
+fn next_for_the_same(newest: &str) -> String {
+    let (token, number) = numbered(newest);
+    format!("{token}-{}", number.saturating_add(1))
 }
 
 /// Whether the device has what this data cannot have given.

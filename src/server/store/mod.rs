@@ -70,7 +70,7 @@ pub struct DeviceRow {
     pub settled_number: u64,
     /// The newest welcome token.
     pub welcome_token: String,
-    /// The one before it, good until the newest is shown.
+    /// The one that was shown for it, good until the newest is.
     pub previous_welcome_token: Option<String>,
     /// When it last said hello.
     pub hello_at: Millis,

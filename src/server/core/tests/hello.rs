@@ -20,20 +20,60 @@ fn a_new_device_is_welcomed_and_caught_up_with_nothing() {
 }
 
 #[test]
-fn the_newest_welcome_token_is_good_and_the_one_before_it_voids_it() {
+fn a_welcome_that_was_lost_is_given_again_and_each_is_good_until_one_is_shown() {
+    for kept in 0..3 {
+        let mut world = World::new();
+        let mut disk = Disk::new("alice", "a1");
+        world.log_in(&mut disk);
+        let given: Vec<Disk> = (0..3)
+            .map(|_| {
+                let mut disk = disk.clone();
+                world.log_in(&mut disk);
+                disk
+            })
+            .collect();
+        let mut disk = given[kept].clone();
+        world.log_in(&mut disk);
+        for other in (0..3).filter(|other| *other != kept) {
+            let conn = world.hello(&given[other]);
+            assert_eq!(world.refused(conn), Code::Dropped);
+        }
+        // The one that was kept is good until what was given for it is shown.
+        world.log_in(&mut given[kept].clone());
+        world.log_in(&mut disk);
+        let conn = world.hello(&given[kept]);
+        assert_eq!(world.refused(conn), Code::Dropped);
+    }
+}
+
+#[test]
+fn a_hello_that_arrives_behind_the_next_one_of_the_same_database_costs_nobody_its_identity() {
     let mut world = World::new();
     let mut disk = Disk::new("alice", "a1");
     world.log_in(&mut disk);
-    let first = disk.clone();
-    world.log_in(&mut disk); // shows the first, is given the second
-    let second = disk.clone();
-    let conn = world.hello(&first); // the second welcome was lost
-    let third = world.welcome(conn).welcome_token;
-    let conn = world.hello(&second);
-    assert_eq!(world.refused(conn), Code::Dropped);
-    let mut disk = first;
-    disk.welcome_token = Some(third);
+    let late = disk.clone();
+    let conn = world.log_in(&mut disk);
+    let behind = world.hello(&late);
+    world.welcome(behind);
+    assert_eq!(world.closed(conn), Some(ClosingReason::Replaced));
+    let conn = world.log_in(&mut disk);
+    world.nothing(conn);
+    let behind = world.hello(&late);
+    assert_eq!(world.refused(behind), Code::Dropped);
+    world.nothing(conn);
+}
+
+#[test]
+fn of_two_copies_that_begin_alike_one_is_told_so() {
+    let mut world = World::new();
+    let mut disk = Disk::new("alice", "a1");
     world.log_in(&mut disk);
+    let mut copy = disk.clone();
+    world.log_in(&mut disk);
+    world.log_in(&mut copy);
+    world.log_in(&mut disk);
+    let conn = world.hello(&copy);
+    assert_eq!(world.refused(conn), Code::Dropped);
 }
 
 #[test]
