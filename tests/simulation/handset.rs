@@ -22,6 +22,8 @@ pub const APP: &str = "app";
 /// A process looks at the clock at least this often, and at what others did to its file. The real
 /// one does the latter every half second, which makes a difference only while somebody else is there.
 const WAKE_MAX_MS: i64 = 10_000;
+/// How often it is tried whether one that is asleep hears what came for it.
+pub const NAP_MS: i64 = 700;
 /// How long a file that cannot be opened is left alone.
 const OPEN_AGAIN_MS: i64 = 5_000;
 /// Events of one reading of the journal.
@@ -524,7 +526,14 @@ impl World {
         let wait = due.map_or(most, |due| {
             due.saturating_sub(clocks.mono_ms).clamp(0, most)
         });
-        let at = self.now + wait;
+        self.wakes_in(handset, wait);
+    }
+
+    fn wakes_in(&mut self, handset: usize, wait_ms: i64) {
+        let at = self.now + wait_ms;
+        let Some(process) = &mut self.hands[handset].process else {
+            return;
+        };
         if process.wakes_at == at && process.wake_turn > 0 {
             return;
         }
@@ -586,8 +595,14 @@ impl World {
             .process
             .as_ref()
             .is_some_and(|process| process.app.is_some());
+        let sockets_first = hand.asleep_turn % 2 == 1;
         self.log_handset(handset, OfHandset::Awake);
-        self.plan_wake(handset);
+        if sockets_first && self.is_shared(handset) {
+            // What came in the meantime is ahead of its own look at what the other one did.
+            self.wakes_in(handset, NAP_MS);
+        } else {
+            self.plan_wake(handset);
+        }
         if run > 0 && !has_app {
             self.after(100, Happens::AppBegins { handset, run });
         }

@@ -10,7 +10,7 @@ use super::seed::Rng;
 
 /// Raised whenever the same seed gives another scenario or another run than before: seeds that were
 /// written down for an older number are worth nothing any more.
-pub const WORLD_VERSION: u32 = 3;
+pub const WORLD_VERSION: u32 = 4;
 
 /// How long the storm lasts.
 pub const STORM_MS: TrueMs = 10 * 60 * 1_000;

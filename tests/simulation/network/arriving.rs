@@ -7,6 +7,7 @@ use offhook::server::core::{ConnId, Input};
 use offhook::{Code, Error};
 
 use super::{Piece, Side};
+use crate::handset::NAP_MS;
 use crate::observe::{FENCED, OfHandset, OfServer, What};
 use crate::world::{Happens, World};
 
@@ -113,7 +114,7 @@ impl World {
         let (handset, run) = (conn.handset, conn.run);
         let hand = &self.hands[handset];
         if hand.asleep {
-            return self.after(700, Happens::ReachesHandset { conn: id });
+            return self.after(NAP_MS, Happens::ReachesHandset { conn: id });
         }
         if hand.way.down_blocked_until > self.now {
             let again = hand.way.down_blocked_until + self.rng.ms(1, 500);
