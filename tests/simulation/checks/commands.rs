@@ -266,8 +266,10 @@ impl<'a> Commands<'a> {
         (!certain).then(|| format!("{error}, of a call that goes on"))
     }
 
-    /// Whether an answer to that call that was given on that handset had no verdict yet.
+    /// Whether an answer to that call that was given on that handset had no verdict yet, as far as
+    /// its file can have known.
     fn answer_waits(&self, asked: &Asked<'_>, call: &CallId) -> bool {
+        let begins = self.index.file_begins_before(asked.handset, asked.at);
         let mut answers = self.asked.iter().flat_map(|(op, all)| {
             let all = all.iter();
             all.map(move |one| (op, one))
@@ -282,12 +284,13 @@ impl<'a> Commands<'a> {
             };
             let heard = of(&self.heard, op).iter();
             let settled = heard
-                .filter(|heard| heard.handset == asked.handset && heard.at < asked.at)
+                .filter(|heard| heard.handset == asked.handset)
+                .filter(|heard| (begins..asked.at).contains(&heard.at))
                 .count();
             is_answer
                 && same_call
                 && one.at < asked.at
-                && one.handset == asked.handset
+                && (one.handset == asked.handset || begins > 0)
                 && !matches!(one.answer, Some(Err(_)))
                 && settled == 0
         })

@@ -41,7 +41,8 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
         let mut known = Known::default();
         // What pushes told, and whether there is a record of it for sure: one that did not ring may
         // have come after the push that says that it is over, and then leaves none.
-        let mut pushed: BTreeMap<&CallId, (u32, bool)> = BTreeMap::new();
+        // A later one can be of another invitation, which leaves the call's own time as it was.
+        let mut pushed: BTreeMap<&CallId, (Vec<u32>, bool)> = BTreeMap::new();
         let mut given: Vec<(&Op, Given<'_>)> = Vec::new();
         let mut settled: Vec<&Op> = Vec::new();
         let mut syncs = By::First;
@@ -54,8 +55,9 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                 && push.kind == PushKind::Invite
             {
                 let rang = matches!(answer, Some(Ok(taken)) if taken.ring);
-                let (timeout_s, sure) = pushed.entry(&push.call).or_default();
-                (*timeout_s, *sure) = (push.timeout_s, *sure || rang);
+                let (timeouts_s, sure) = pushed.entry(&push.call).or_default();
+                timeouts_s.push(push.timeout_s);
+                *sure |= rang;
             }
             match what {
                 OfHandset::Submitted {
@@ -76,16 +78,20 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
                         given.call == call && !settled.contains(earlier)
                     });
                     let follows = before.map(|(op, _)| *op).collect();
-                    let told = call.and_then(|call| pushed.get(call).copied());
+                    let told = call.and_then(|call| pushed.get(call));
                     let told = told.filter(|_| record.is_none());
-                    let known_s = record
-                        .map(|record| record.timeout_s)
-                        .or(told.map(|(timeout_s, _)| timeout_s));
-                    let mut call_timeouts_s = vec![known_s];
+                    let mut call_timeouts_s: Vec<Option<u32>> = match (record, told) {
+                        (Some(record), _) => vec![Some(record.timeout_s)],
+                        (None, Some((timeouts_s, _))) => {
+                            timeouts_s.iter().copied().map(Some).collect()
+                        }
+                        (None, None) => vec![None],
+                    };
                     if told.is_some_and(|(_, sure)| !sure) {
                         call_timeouts_s.push(None);
                     }
-                    if known_s.is_none() && (index.is_weakened(handset) || known.doubted) {
+                    let is_told = record.is_some() || told.is_some();
+                    if !is_told && (index.is_weakened(handset) || known.doubted) {
                         let may = call.and_then(|call| index.timeout_s(call));
                         call_timeouts_s.extend(may.map(Some));
                     }

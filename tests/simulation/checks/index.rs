@@ -171,11 +171,17 @@ impl<'a> Index<'a> {
     /// The lives of a handset's file: from where in the log the file is one that was written in
     /// order. The first begins with the log.
     pub fn file_begins(&self, handset: Handset) -> usize {
+        self.file_begins_before(handset, usize::MAX)
+    }
+
+    /// The same of the file as it was at a place in the log.
+    pub fn file_begins_before(&self, handset: Handset, place: usize) -> usize {
         let turned = self.of(handset).filter_map(|(at, _, what)| match what {
             OfHandset::CopiedFrom(_) | OfHandset::RolledBack { .. } => Some(at),
             _ => None,
         });
-        turned.last().map_or(0, |at| at + 1)
+        let last = turned.take_while(|at| *at < place).last();
+        last.map_or(0, |at| at + 1)
     }
 
     /// What the journal of a handset said, by position, as far as anybody heard it or it is still
