@@ -33,6 +33,8 @@ pub mod cli;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod client;
+#[cfg(any(feature = "client", feature = "server"))]
+mod disk;
 mod error;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -126,7 +126,9 @@ impl Town {
                 mono_ms: self.now_ms,
             };
             let path = self.server_disk.path(SERVER_FILE);
-            let core = SqliteStore::open_on(self.server_disk.vfs(), &path).and_then(|store| {
+            let disk = &self.server_disk;
+            let opened = SqliteStore::open_on(disk.vfs(), &path, &|file| disk.write_again(file));
+            let core = opened.and_then(|store| {
                 let settings = Settings::default();
                 server::Core::new(Box::new(store), settings, Auth::TrustNames, time, entropy)
             });

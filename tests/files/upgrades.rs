@@ -60,7 +60,7 @@ const SERVER: Kind = Kind {
                INSERT INTO verdicts VALUES ('alice', 'a1', 4, 'op', 'c', zeroblob(32), '{}');"
     },
     open: |disk| {
-        SqliteStore::open_on(disk.vfs(), &disk.path(FILE))
+        SqliteStore::open_on(disk.vfs(), &disk.path(FILE), &|file| disk.write_again(file))
             .map(drop)
             .map_err(|error| error.to_string())
     },

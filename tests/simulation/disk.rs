@@ -1,7 +1,7 @@
 //! The disks of the world: each handset has one, and the server. They are in memory.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use offhook::Error;
@@ -53,7 +53,8 @@ impl Disk {
     }
 
     pub fn open_server(&self) -> StoreResult<SqliteStore> {
-        SqliteStore::open_on(self.disk.vfs(), &self.file())
+        let write_again = |file: &Path| self.disk.write_again(file);
+        SqliteStore::open_on(self.disk.vfs(), &self.file(), &write_again)
     }
 
     /// After so many more operations it does nothing any more, until [`Self::process_ends`].

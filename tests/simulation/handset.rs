@@ -549,12 +549,15 @@ impl World {
         let Some(process) = &mut hand.process else {
             return;
         };
-        if turn != (u64::from(process.run) << 32) | process.wake_turn || asleep {
+        if turn != (u64::from(process.run) << 32) | process.wake_turn {
             return;
         }
         // Whatever time it is planned for, the next plan is another one.
         process.wakes_at = TrueMs::MIN;
         let run = process.run;
+        if asleep {
+            return;
+        }
         for work in [Core::look, Core::handle_timeout] {
             self.does_what_is_due(handset, run, work);
         }

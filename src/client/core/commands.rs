@@ -112,8 +112,14 @@ impl Core {
         match sent {
             Ok(sent) => self.send_commands(sent),
             // What is on disk is taken, whatever the commit said: it will be sent.
-            Err(_) if self.store.doubts() != doubts && self.has_command(now, &op)? => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                let in_doubt = self.store.doubts() != doubts;
+                // If that cannot be read either, the first error says that nothing is known.
+                let is_taken = in_doubt && self.has_command(now, &op).unwrap_or(false);
+                if !is_taken {
+                    return Err(error);
+                }
+            }
         }
         Ok(Submitted { op, call_id })
     }
@@ -202,7 +208,7 @@ impl Core {
 
 impl Work<'_> {
     /// Whether that number stands for another command here.
-    fn is_of_another(&self, verdict: &Verdict) -> Result<bool, Error> {
+    pub(super) fn is_of_another(&self, verdict: &Verdict) -> Result<bool, Error> {
         let row = self.tx.command_of_number(verdict.number)?;
         Ok(row.is_some_and(|row| row.op() != &verdict.op))
     }

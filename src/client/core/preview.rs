@@ -31,7 +31,10 @@ impl Core {
         self.session.previewed = true;
         self.write_synced(now, |work| {
             for verdict in verdicts {
-                work.take_verdict(verdict, false)?;
+                // Of a copy it is not told yet that it is one.
+                if !work.is_of_another(&verdict)? {
+                    work.take_verdict(verdict, false)?;
+                }
             }
             for call in &calls {
                 work.take_record(call, false)?;

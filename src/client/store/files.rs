@@ -3,11 +3,12 @@
 
 use std::any::Any;
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::error::io_failure;
+use crate::disk;
 use crate::error::{Code, Error};
 
 /// A lock that is held until it is dropped, or until its process dies.
@@ -176,7 +177,7 @@ impl Files for OsFiles {
     }
 
     fn write_again(&self, file: &Path) -> Result<(), Error> {
-        rewrite(file).map_err(|error| io_failure(file, &error))
+        disk::write_again(file).map_err(|error| io_failure(file, &error))
     }
 }
 
@@ -186,15 +187,6 @@ fn read_start(path: &Path, most: u64) -> io::Result<(Vec<u8>, u64)> {
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok((bytes, size))
-}
-
-fn rewrite(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    file.rewind()?;
-    file.write_all(&bytes)?;
-    file.sync_all()
 }
 
 #[cfg(unix)]

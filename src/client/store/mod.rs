@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod journal;
 mod lease;
+mod log;
 mod memory;
 mod meta;
 mod migrate;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 /// A connection for tests that look into a file, or spoil it, by hand.
 #[cfg(test)]
@@ -143,9 +144,10 @@ impl Store {
         let file = files.resolve(path)?;
         let was_opened = files.exists(&beside(&file, LOCK));
         let lock = FileLock::try_on(files, &file)?;
-        let open = || Self::open_file(files, path, &file, user, fresh_device);
-        if !lock.is_held() {
-            // Whoever has it sees to a damaged file.
+        let is_first = lock.is_held();
+        let open = || Self::open_file(files, path, &file, (user, fresh_device), is_first);
+        if !is_first {
+            // Whoever has it sees to a damaged file, and to its log.
             return open();
         }
         salvage::finish(files.as_ref(), &file)?;
@@ -169,19 +171,20 @@ impl Store {
         files: &Arc<dyn Files>,
         path: &Path,
         file: &Path,
-        user: &UserId,
-        fresh_device: &DeviceId,
+        (user, fresh_device): (&UserId, &DeviceId),
+        is_first: bool,
     ) -> Result<Self, Error> {
         files.create(file)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
-            connect(files.vfs(), file, flags).map_err(|error| open_failure(path, &error))?;
+            connect_to_write(files.vfs(), file).map_err(|error| open_failure(path, &error))?;
         migrate::refuse_foreign(&connection, path)?;
         lease::among_others(|| prepare_writer(&connection))
             .map_err(|error| open_failure(path, &error))?;
         salvage::check_if_suspected(files.as_ref(), &connection, path, file)?;
         migrate::run(&mut connection, path)?;
-        begin_log_anew(&connection).map_err(|error| open_failure(path, &error))?;
+        if is_first {
+            log::begin_anew(files.as_ref(), path, file, &mut connection)?;
+        }
         let mut store = Self {
             files: Arc::clone(files),
             path: path.to_owned(),
@@ -350,27 +353,20 @@ impl Store {
 
     /// Opens the file once more after a failed commit. What can be read of its log need not be on
     /// disk, whatever syncs say from then on; so that is written anew first.
-    fn reopen(&self) -> Result<Connection, Error> {
+    fn reopen(&mut self) -> Result<Connection, Error> {
         if self.identity_now() != self.identity {
+            self.has_moved = true;
             return Err(moved(&self.path));
         }
-        let told = |error: &rusqlite::Error| failure(&self.path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = connect(self.files.vfs(), &self.file, flags).map_err(|e| told(&e))?;
-        prepare_writer(&connection)
-            .and_then(|()| memory::limit_writer(&connection, self.memory))
-            .map_err(|error| told(&error))?;
-        // Nobody else appends to the log meanwhile.
-        let writing = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| told(&error))?;
-        let log = beside(&self.file, LOG);
-        if self.files.exists(&log) {
-            self.files.write_again(&log)?;
-        }
-        take_its_place(&writing)
-            .and_then(|()| writing.commit())
-            .map_err(|error| told(&error))?;
+        let told = |error: rusqlite::Error| failure(&self.path, &error);
+        let mut connection = connect_to_write(self.files.vfs(), &self.file).map_err(told)?;
+        prepare_writer(&connection).map_err(told)?;
+        memory::limit_writer(&connection, self.memory).map_err(told)?;
+        log::take_its_place(&mut connection).map_err(told)?;
+        log::write_again(self.files.as_ref(), &self.path, &self.file, &mut connection)?;
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(told)?;
         Ok(connection)
     }
 
@@ -459,27 +455,13 @@ fn connect(vfs: Option<&str>, file: &Path, flags: OpenFlags) -> rusqlite::Result
     }
 }
 
-/// Where a sync failed, the system may have given up what it was to write, while whoever reads
-/// still sees it. A log with such a hole would end there when the power goes, and everything that
-/// was added behind it would be lost with it. So what is in the log is written to the database, and
-/// nothing is added to a log of an earlier process, unless somebody reads in it or there is no room.
-fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::ZERO)?;
-    let done = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    match done {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
-        done => done,
-    }
-}
-
-/// Writes what is there already. As long as somebody else has the file open, a commit whose sync
-/// failed is not seen and still lies in the log, whole, behind its end: if all of them were killed, it
-/// would be found there, after whoever gave it was told that it failed. The next commit takes its
-/// place, so there is one at once.
-fn take_its_place(writing: &Transaction<'_>) -> rusqlite::Result<()> {
-    let version: i64 = writing.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    writing.pragma_update(None, "user_version", version)
+/// The writer's connection. Closed, it copies nothing of the log into the database: that is as it is
+/// until it is known what is in it, and that it is ours.
+fn connect_to_write(vfs: Option<&str>, file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(vfs, file, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
 }
 
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
@@ -492,6 +474,9 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     compact::prepare_empty(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Apple's systems leave what was synced in the drive's memory unless they are asked for more.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;

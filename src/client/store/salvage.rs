@@ -204,7 +204,7 @@ pub(super) fn set_aside(
     let (number, aside) = free.ok_or_else(|| damage.clone())?;
     let new = beside(file, IN_THE_MAKING);
     remove_all(on, &new)?;
-    let mut made = Store::open_file(files, path, &new, user, device)?;
+    let mut made = Store::open_file(files, path, &new, (user, device), true)?;
     let begins_behind = readable.position.unwrap_or_else(|| {
         let made_at = on.written_at(&new).unwrap_or(0);
         let by_time = made_at.saturating_mul(POSITIONS_A_MS);

@@ -443,22 +443,30 @@ pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
 }
 
 /// Whether that is the newest token of a device, or was given before it for the same one.
-pub(super) fn shows_newest(hello: &Hello, row: &DeviceRow) -> bool {
-    let Some(shown) = &hello.welcome_token else {
-        return false;
-    };
-    let ((newest, given), (shown, number)) = (numbered(&row.welcome_token), numbered(shown));
-    shown == newest && number <= given
+fn shows_newest(hello: &Hello, row: &DeviceRow) -> bool {
+    shown_beside_newest(hello, row).is_some_and(|(shown, newest)| shown <= newest)
+}
+
+/// Whether that was given for the same token as the newest, and after it.
+fn shows_later(hello: &Hello, row: &DeviceRow) -> bool {
+    shown_beside_newest(hello, row).is_some_and(|(shown, newest)| shown > newest)
+}
+
+/// The numbers of the token that is shown and the newest, if they were given for the same one.
+fn shown_beside_newest(hello: &Hello, row: &DeviceRow) -> Option<(u64, u64)> {
+    let (shown, number) = numbered(hello.welcome_token.as_ref()?);
+    let (newest, given) = numbered(&row.welcome_token);
+    (shown == newest).then_some((number, given))
 }
 
 /// A welcome token without its number, which is that of the welcome among those that were given for
 /// the same token; the first has none.
 fn numbered(token: &str) -> (&str, u64) {
-    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
-    token
-        .rsplit_once('-')
-        .and_then(|(token, text)| Some((token, number(text)?)))
-        .unwrap_or((token, 0))
+    let parts = token.rsplit_once('-').and_then(|(token, text)| {
+        let number: u64 = text.parse().ok()?;
+        (number > 0 && number.to_string() == text).then_some((token, number))
+    });
+    parts.unwrap_or((token, 0))
 }
 
 /// The token of another welcome for what the newest was given for.
@@ -471,7 +479,8 @@ fn next_for_the_same(newest: &str) -> String {
 fn is_ahead(hello: &Hello, known: Option<&DeviceRow>, cursor_valid: bool) -> bool {
     let cursor = hello.cursor.epoch != 0 && !cursor_valid;
     let made_at = hello.welcome_token.as_deref().and_then(made_at);
-    let token = made_at.is_some_and(|at| known.is_none_or(|row| at > row.hello_at));
+    let token = made_at.is_some_and(|at| known.is_none_or(|row| at > row.hello_at))
+        || known.is_some_and(|row| shows_later(hello, row));
     let verdict = known.is_some_and(|row| hello.first_unsettled > row.last_number + 1);
     cursor || token || verdict
 }

@@ -8,7 +8,7 @@
 //! that never happens, nothing has.
 
 use super::commands::verdict_with_record;
-use super::hello::{VERDICTS_AT_ONCE, fits, shows_newest, which_have_records};
+use super::hello::{VERDICTS_AT_ONCE, fits, which_have_records};
 use super::session::Handshake;
 use super::work::{Asked, Work};
 use super::{ConnId, State};
@@ -127,7 +127,7 @@ impl State {
 
 /// Whether that is what the device is expected to say next, and it has the newest welcome.
 fn is_next_hello_of(row: &DeviceRow, hello: &Hello) -> bool {
-    fits(hello, Some(row)) && shows_newest(hello, row)
+    fits(hello, Some(row)) && hello.welcome_token.as_ref() == Some(&row.welcome_token)
 }
 
 /// Whether there was room for all verdicts that are owed.

@@ -87,8 +87,8 @@ impl Files for DiskFiles {
     }
 
     fn write_again(&self, file: &Path) -> Result<(), Error> {
-        let written = self.0.0.state().write_again(self.name(file)?);
-        written.map_err(|_| failure(file, "it cannot be written"))
+        let written = self.0.write_again(file);
+        written.map_err(|error| failure(file, &error.to_string()))
     }
 }
 

@@ -20,7 +20,8 @@ mod vfs;
 
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, RwLock, Weak};
 
@@ -108,6 +109,21 @@ impl Disk {
     /// The files, for the client's store.
     pub fn files(&self) -> Arc<dyn Files> {
         Arc::new(files::DiskFiles(self.clone()))
+    }
+
+    /// Writes a file over itself and syncs it, for the server's store.
+    pub fn write_again(&self, file: &Path) -> io::Result<()> {
+        let name = file
+            .strip_prefix(&self.0.folder)
+            .ok()
+            .and_then(Path::to_str);
+        let name = name.ok_or(io::ErrorKind::InvalidInput)?;
+        let mut state = self.0.state();
+        if !state.exists(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let written = state.write_again(name);
+        written.map_err(|code| io::Error::other(format!("SQLite error {code}")))
     }
 
     // What goes wrong ----------------------------------------------------------------------------

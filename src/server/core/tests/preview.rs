@@ -277,3 +277,18 @@ fn a_preview_that_could_not_be_read_is_refused_until_later() {
     world.confirm(conn);
     world.welcome(conn);
 }
+
+#[test]
+fn a_copy_is_not_told_the_verdicts_of_the_other_ahead_of_its_hello() {
+    let mut world = World::new();
+    let mut disk = Disk::new("alice", "a1");
+    world.log_in(&mut disk);
+    let (mut one, mut other) = (disk.clone(), disk);
+    world.log_in(&mut one);
+    one.command("c1", cancel()); // numbered, and lost on the way
+    let conn = world.log_in(&mut other);
+    let frame = other.command("c2", cancel());
+    world.frame(conn, frame);
+    let early = world.early_hello(&one);
+    world.nothing(early);
+}

@@ -202,3 +202,17 @@ fn a_cursor_beyond_the_end_of_a_copied_life_is_not_valid() {
     assert_eq!(welcome.last_number, 2);
     next_works(&mut world, conn, &mut disk);
 }
+
+#[test]
+fn a_device_whose_welcome_was_given_again_after_the_copy_is_taken_as_it_is() {
+    let (mut world, _, mut disk) = logged_in();
+    world.log_in(&mut disk);
+    world.pass(10);
+    world.log_in(&mut disk.clone()); // its welcome is lost
+    let copy = copy_of(&world);
+    world.pass(10);
+    world.log_in(&mut disk); // another for the same token
+    restore(&mut world, copy);
+    let conn = world.hello(&disk);
+    world.welcome(conn);
+}

@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use super::{
     DeviceKey, DeviceRow, KeptVerdict, Removed, Store, StoreError, StoreResult, Transaction,
 };
 use crate::call::{Call, CallId, DeviceId, Millis, UserId};
+use crate::disk;
 use crate::protocol::{Capabilities, Cursor};
 
 /// The name of the database in the server's folder.
@@ -54,6 +56,9 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLI
 const STATEMENTS_KEPT: usize = 64;
 /// How long to wait for somebody who writes to the file by hand.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// Writes a file over itself, and syncs it.
+pub type WriteAgain<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
 
 /// The store on embedded SQLite.
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl SqliteStore {
         let absolute =
             std::path::absolute(&file).map_err(|error| map_io(&error, &file, "finding it"))?;
         let opened = Connection::open_with_flags(absolute, FLAGS);
-        let connection = connect(opened, &file)?;
+        let connection = connect(opened, &file, &disk::write_again)?;
         Ok(Self {
             connection,
             file,
@@ -102,15 +107,15 @@ impl SqliteStore {
     }
 
     /// Opens a database on another SQLite VFS than the usual one, where there is neither a folder
-    /// nor anybody else.
+    /// nor anybody else. `write_again` writes a file of it over itself and syncs it.
     ///
     /// # Errors
     /// As for [`Self::open`].
-    pub fn open_on(vfs: &str, file: &Path) -> StoreResult<Self> {
+    pub fn open_on(vfs: &str, file: &Path, write_again: WriteAgain<'_>) -> StoreResult<Self> {
         let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
         let opened = Connection::open_with_flags_and_vfs(file, flags, vfs);
         Ok(Self {
-            connection: connect(opened, file)?,
+            connection: connect(opened, file, write_again)?,
             file: file.to_owned(),
             refusal: None,
             _lock: None,
@@ -183,7 +188,11 @@ fn take_lock(folder: &Path) -> StoreResult<File> {
     }
 }
 
-fn connect(opened: rusqlite::Result<Connection>, file: &Path) -> StoreResult<Connection> {
+fn connect(
+    opened: rusqlite::Result<Connection>,
+    file: &Path,
+    write_again: WriteAgain<'_>,
+) -> StoreResult<Connection> {
     let told = |doing: &'static str| {
         move |error: rusqlite::Error| Fault::from(error).into_store_error(file, doing)
     };
@@ -195,7 +204,7 @@ fn connect(opened: rusqlite::Result<Connection>, file: &Path) -> StoreResult<Con
         .map_err(told("opening it"))?;
     let version = migrate::examine(&connection, file)?;
     set_up(&connection).map_err(|fault| fault.into_store_error(file, "setting it up"))?;
-    begin_log_anew(&connection).map_err(|fault| fault.into_store_error(file, "setting it up"))?;
+    begin_log_anew(&connection, file, write_again)?;
     migrate::run(&mut connection, file, version)?;
     connection
         .set_db_config(keep_log, false)
@@ -223,6 +232,9 @@ fn set_up(connection: &Connection) -> Done<()> {
         )));
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Apple's systems leave what was synced in the drive's memory unless they are asked for more.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -232,11 +244,26 @@ fn set_up(connection: &Connection) -> Done<()> {
 
 /// Where a sync failed, the system may have given up what it was to write, while whoever reads
 /// still sees it. A log with such a hole would end there when the power goes, and everything that
-/// was added behind it would be lost with it. So what is in the log is written to the database and
-/// nothing is added to a log of an earlier process.
-fn begin_log_anew(connection: &Connection) -> Done<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+/// was added behind it would be lost with it; and if that happened in the middle of a copy of the log
+/// into the database, the database would be torn. So the log of an earlier process is written again,
+/// then copied, and nothing is added to it.
+fn begin_log_anew(
+    connection: &Connection,
+    file: &Path,
+    write_again: WriteAgain<'_>,
+) -> StoreResult<()> {
+    let told = |fault: Fault| fault.into_store_error(file, "beginning a log");
+    run(connection, "BEGIN IMMEDIATE").map_err(told)?; // nobody adds to it meanwhile
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    match write_again(&log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        written => written.map_err(|error| map_io(&error, &log, "writing it again"))?,
+    }
+    run(connection, "ROLLBACK").map_err(told)?;
+    let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    copied.map_err(|error| told(error.into()))
 }
 
 fn run(connection: &Connection, sql: &str) -> Done<()> {
