@@ -133,7 +133,7 @@ struct Replay {
 pub(super) struct Clocks {
     boot: u32,
     skew_ms: i64,
-    /// Both as they were when the server was heard last.
+    /// Both as they were when the server was heard last, and that was noted.
     heard: (u32, i64),
 }
 
@@ -142,7 +142,11 @@ impl Clocks {
         match what {
             OfHandset::Opened { boot, .. } => self.boot = *boot,
             OfHandset::WallClock { skew_ms } => self.skew_ms = *skew_ms,
-            OfHandset::Got { .. } => self.heard = (self.boot, self.skew_ms),
+            OfHandset::Got {
+                survived: true,
+                error: None,
+                ..
+            } => self.heard = (self.boot, self.skew_ms),
             _ => {}
         }
     }
