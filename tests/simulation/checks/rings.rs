@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook::call::{Call, CallEvent, CallId, CommandKind, Millis, Op, UserId, UserState};
-use offhook::client::event::EventKind;
+use offhook::client::event::{CommandSettled, EventKind};
 
 use super::index::{By, Index, Known, by_whom, ends_open_lane, is_preview};
 use super::journal::Clocks;
@@ -54,6 +54,8 @@ struct Journal<'a> {
     /// Calls that this device is in. Who is in one, leaves on another device, is asked again and
     /// does not answer, all unheard of here, hears what became of that.
     inside: BTreeSet<CallId>,
+    /// Until when what was answered lasted, as the server was told.
+    until: BTreeMap<&'a Op, Millis>,
 }
 
 fn in_the_journal(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation>) -> Vec<Ring> {
@@ -70,6 +72,7 @@ fn in_the_journal(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation
         true => live.min().unwrap_or(u64::MAX),
         false => 0,
     };
+    let sent = index.commands().map(|(_, _, frame)| frame);
     let mut journal = Journal {
         handset,
         me: index.user(handset),
@@ -78,6 +81,10 @@ fn in_the_journal(index: &Index<'_>, handset: Handset, found: &mut Vec<Violation
         rings: Vec::new(),
         created: Vec::new(),
         inside: BTreeSet::new(),
+        until: sent
+            .filter(|frame| frame.not_after > 0)
+            .map(|frame| (&frame.op, frame.not_after))
+            .collect(),
     };
     for (position, event) in index.story(handset) {
         if let Some(text) = journal.take(position, &event) {
@@ -94,7 +101,7 @@ impl Journal<'_> {
             EventKind::Call(event) => self.event(position, event),
             EventKind::CommandSettled(settled) => {
                 if settled.result.is_ok() {
-                    self.done(&settled.call_id, settled.command, position);
+                    self.done(settled, position);
                 }
                 None
             }
@@ -105,8 +112,9 @@ impl Journal<'_> {
     }
 
     /// An own command was accepted.
-    fn done(&mut self, call: &CallId, command: CommandKind, position: u64) {
-        match command {
+    fn done(&mut self, settled: &CommandSettled, position: u64) {
+        let call = &settled.call_id;
+        match settled.command {
             CommandKind::Accept | CommandKind::Join => {
                 self.close(call, position, "verdict");
                 self.inside.insert(call.clone());
@@ -115,7 +123,12 @@ impl Journal<'_> {
                 self.inside.insert(call.clone());
             }
             CommandKind::Reject => {
-                self.close(call, position, "verdict");
+                // Another invitation may ring by now, which it does not answer.
+                let until = self.until.get(&settled.op).copied().unwrap_or(Millis::MAX);
+                let open = self.open.get(call).map(|open| &self.rings[*open]);
+                if open.is_some_and(|ring| ring.deadline <= until) {
+                    self.close(call, position, "verdict");
+                }
             }
             CommandKind::Quit | CommandKind::End => {
                 self.inside.remove(call);
