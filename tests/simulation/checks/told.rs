@@ -78,6 +78,8 @@ struct Device<'a> {
     dialled: BTreeSet<CallId>,
     /// Calls that were heard of by push.
     pushed: BTreeSet<&'a CallId>,
+    /// Those that began to ring by push since their record was last taken in.
+    rang: BTreeSet<&'a CallId>,
 }
 
 /// What is heard is so, and is for this device.
@@ -98,6 +100,7 @@ pub fn check(index: &Index<'_>, found: &mut Vec<Violation>) {
             entered: BTreeSet::new(),
             dialled: BTreeSet::new(),
             pushed: BTreeSet::new(),
+            rang: BTreeSet::new(),
         };
         let begins = index.file_begins(handset);
         let mut created: BTreeSet<&CallId> = BTreeSet::new();
@@ -232,8 +235,11 @@ impl<'a> Device<'a> {
             OfHandset::Opened { device, .. } | OfHandset::Renamed { device, .. } => {
                 self.name = Some(device);
             }
-            OfHandset::Pushed { push, .. } => {
+            OfHandset::Pushed { push, answer, .. } => {
                 self.pushed.insert(&push.call);
+                if matches!(answer, Some(Ok(taken)) if taken.ring) {
+                    self.rang.insert(&push.call);
+                }
             }
             OfHandset::Submitted {
                 op,
@@ -264,7 +270,8 @@ impl<'a> Device<'a> {
         for taken in self.known.take(what) {
             let id = &taken.after.id;
             let before = taken.before.as_ref();
-            let open_before = before.is_some_and(|call| self.is_open(call));
+            let rang = self.rang.remove(id);
+            let open_before = rang || before.is_some_and(|call| self.is_open(call));
             let open = open_before || self.is_open(taken.after) || self.was_in(before, taken.after);
             // While catching up, what is heard is the net effect of all that came in.
             let earlier = self.catching_up && self.was_open.get(id).copied().unwrap_or_default();
