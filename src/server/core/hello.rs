@@ -35,6 +35,8 @@ pub const TOKEN_NOTICE_MS: Millis = 30_000;
 pub const OPEN_LANE_CALLS_MAX: usize = 512;
 /// The largest number of a command that is believed. No device comes near it by counting.
 const NUMBER_MAX: u64 = 1 << 53;
+/// How the welcome token of a device ends that is ahead of this data.
+const DOUBT: &str = "x";
 /// Most letters of a build's name that are kept.
 const BUILD_CHARS_MAX: usize = 64;
 /// Most verdicts that are read at once.
@@ -66,9 +68,11 @@ impl State {
             Ok(recognised) => recognised,
             Err(error) => return self.refuse(work, conn, error),
         };
+        let has_missed_it = row.as_ref().is_some_and(|row| tells_to_doubt(&hello, row));
         let row = self.renewed_row(&hello, row, is_ahead, work.now);
         let trimmed = work.read()?.trimmed(&hello.user)?;
-        let cursor_valid = cursor_valid && !is_ahead && hello.cursor.seq >= trimmed;
+        let doubted = is_ahead || has_missed_it;
+        let cursor_valid = cursor_valid && !doubted && hello.cursor.seq >= trimmed;
         let settled = hello.first_unsettled.saturating_sub(1).min(row.last_number);
         let row = DeviceRow {
             settled_number: row.settled_number.max(settled),
@@ -181,7 +185,7 @@ impl State {
                 next_for_the_same(&row.welcome_token),
                 row.previous_welcome_token,
             ),
-            None => (self.welcome_token(now), shown.clone()),
+            None => (self.welcome_token(now, is_ahead), shown.clone()),
         };
         DeviceRow {
             user: hello.user.clone(),
@@ -196,9 +200,15 @@ impl State {
         }
     }
 
-    /// Says when it was made, and cannot be guessed.
-    fn welcome_token(&mut self, now: Millis) -> String {
-        format!("{now:x}.{:016x}{:016x}", (self.entropy)(), (self.entropy)())
+    /// Says when it was made, and whether its welcome tells the device to doubt what it has; and
+    /// cannot be guessed.
+    fn welcome_token(&mut self, now: Millis, is_ahead: bool) -> String {
+        let mark = if is_ahead { DOUBT } else { "" };
+        format!(
+            "{now:x}.{:016x}{:016x}{mark}",
+            (self.entropy)(),
+            (self.entropy)()
+        )
     }
 
     fn let_in(
@@ -445,6 +455,11 @@ pub(super) fn fits(hello: &Hello, known: Option<&DeviceRow>) -> bool {
 /// Whether that is the newest token of a device, or was given before it for the same one.
 fn shows_newest(hello: &Hello, row: &DeviceRow) -> bool {
     shown_beside_newest(hello, row).is_some_and(|(shown, newest)| shown <= newest)
+}
+
+/// Whether the welcome that the device has not heard told it that its cursor is not valid.
+fn tells_to_doubt(hello: &Hello, row: &DeviceRow) -> bool {
+    numbered(&row.welcome_token).0.ends_with(DOUBT) && !shows_newest(hello, row)
 }
 
 /// Whether that was given for the same token as the newest, and after it.

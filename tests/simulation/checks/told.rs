@@ -256,13 +256,20 @@ impl<'a> Device<'a> {
                 }
             }
             OfHandset::Ended { .. } => self.entered.clear(),
-            OfHandset::Got { frame, .. } => {
+            OfHandset::Got {
+                frame,
+                survived,
+                error,
+                ..
+            } => {
                 if let ToDevice::Welcome(_) | ToDevice::Preview(_) = frame.as_ref() {
                     self.catching_up = true;
                 }
-                let done = verdicts(frame).filter(|verdict| verdict.result.is_ok());
-                let calls = done.filter_map(|verdict| self.entering.get(&verdict.op));
-                self.entered.extend(calls.cloned());
+                let is_kept = *survived && error.is_none();
+                let done = verdicts(frame).filter(|verdict| is_kept && verdict.result.is_ok());
+                // Said once more, it is news no more.
+                let calls = done.filter_map(|verdict| self.entering.remove(&verdict.op));
+                self.entered.extend(calls);
             }
             _ => {}
         }

@@ -216,3 +216,21 @@ fn a_device_whose_welcome_was_given_again_after_the_copy_is_taken_as_it_is() {
     let conn = world.hello(&disk);
     world.welcome(conn);
 }
+
+#[test]
+fn a_device_that_did_not_hear_that_its_cursor_is_not_valid_is_told_again() {
+    let (mut world, _, mut disk) = logged_in();
+    let copy = copy_of(&world);
+    world.pass(10);
+    world.log_in(&mut disk);
+    restore(&mut world, copy);
+    for _ in 0..3 {
+        let conn = world.hello(&disk);
+        assert!(!world.welcome(conn).cursor_valid);
+    }
+    let (conn, welcome) = taken_as_it_is(&mut world, &disk);
+    disk.welcome_token = Some(welcome.welcome_token);
+    world.close(conn);
+    let conn = world.hello(&disk);
+    assert!(world.welcome(conn).cursor_valid, "it was told");
+}
