@@ -9,7 +9,8 @@
 //! told by what the device has that this data cannot have given: a cursor of an unknown epoch or
 //! beyond the end of a known one, a welcome token made later than the newest here (it says when), a
 //! verdict on a number that was not decided here. Such a device is taken on, once, from where it
-//! says it is, and is told that its cursor is not valid.
+//! says it is, and is told that its cursor is not valid: again in each welcome, until it shows the
+//! token of one of them.
 
 use std::collections::{BTreeMap, VecDeque};
 
