@@ -115,6 +115,29 @@ fn a_sync_that_fails_costs_no_command_that_was_taken_and_invents_none() {
 }
 
 #[test]
+fn a_command_is_called_not_kept_only_if_it_is_not_also_where_the_disk_fills_up_behind_a_failed_sync()
+ {
+    let mut in_doubt = 0;
+    for room in (20_000..80_000).step_by(1_000) {
+        let mut town = story(room);
+        let now = town.now();
+        let bob = &mut town.devices[BOB];
+        bob.disk.set_room(Some(room));
+        bob.disk.fail_sync_at(Some(bob.disk.syncs() + 1));
+        let given = give(bob, now, "give");
+        bob.die();
+        let is_kept = bob.look().commands().contains_key("give");
+        match given {
+            Ok(()) => assert!(is_kept, "room for {room}"),
+            Err(error) if error.code == Code::DiskFull => assert!(!is_kept, "room for {room}"),
+            Err(error) => assert_eq!(error.reason, "io", "{error}"),
+        }
+        in_doubt += usize::from(is_kept);
+    }
+    assert!(in_doubt > 20, "{in_doubt}");
+}
+
+#[test]
 fn what_came_of_a_commit_whose_sync_failed_is_told_once_it_is_known() {
     for seed in 0..20 {
         let mut town = story(seed);
